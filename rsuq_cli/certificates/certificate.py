@@ -1,0 +1,267 @@
+"""Certificates: decision and radii of a smoothed, uncertainty-aware classifier, from votes.
+
+Invariant: a pure function of the votes, rule, competitors and alpha. Each guarantee of an input holds with probability
+at least 1 - alpha / family_size; without proof the decision is "undecided" and the radius 0. Under majority with merged
+competitors, radius_cc <= radius_standard <= radius_ncl wherever the two classes agree, since their counts are ordered.
+
+Sources: Cohen et al. 2019 (arXiv 1902.02918) for smoothing; Däubener et al. 2024 (arXiv 2410.20432) for the two
+guarantees CC (consistent and confident) and NCL (no confident label change).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rsuq_cli.certificates.bounds import Array, Bounder, Known, Sampled
+from rsuq_cli.certificates.evidence import Counts
+from rsuq_cli.certificates.guarantees import (
+    Form,
+    Guarantee,
+    Rule,
+    Statement,
+    beats_rivals,
+    keeps_majority,
+    keeps_plurality,
+    no_majority,
+    no_wrong_majority,
+    no_wrong_plurality,
+    rejection_wins,
+    standard_statement,
+)
+from rsuq_cli.certificates.outcomes import (
+    Amounts,
+    Choice,
+    Outcomes,
+    choose,
+    from_counts,
+    outcomes,
+    take,
+    without_rejection,
+)
+
+Competitors = Literal["merged", "class-wise", "auto"]
+COMPETITORS: tuple[Competitors, ...] = ("merged", "class-wise", "auto")
+Decision = Literal["certain", "uncertain", "undecided"]
+DECISIONS: tuple[Decision, ...] = ("certain", "uncertain", "undecided")
+CERTAIN, UNCERTAIN, UNDECIDED = range(3)
+# Standard, CC, NCL and stays-uncertain: what one certificate prints, and what --family-wise splits alpha over.
+GUARANTEES = 4
+
+
+class Method(NamedTuple):
+    """How votes become a certificate. `alpha` is the error budget of an input, `family_size` what it is split over."""
+
+    sigma: float
+    alpha: float = 0.001
+    rule: Rule = "majority"
+    competitors: Competitors = "merged"
+    family_size: int = 1
+
+
+def default_competitors(rule: Rule) -> Competitors:
+    """Returns how competitors are bounded unless asked otherwise: rules that compare classes need them one by one."""
+    return "class-wise" if rule in ("plurality", "filtered") else "merged"
+
+
+class Bounds(NamedTuple):
+    """The bounds behind a radius: of the mass that must stay large, and of the one that must stay small."""
+
+    lower: Array
+    upper: Array
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """One certificate for each input; every array has the leading shape of the votes. Radii in pixel units."""
+
+    class_index: npt.NDArray[np.int64]
+    standard_class: npt.NDArray[np.int64]
+    decision: npt.NDArray[np.int64]  # position in DECISIONS
+    standard_decided: npt.NDArray[np.bool_]
+    at_ceiling: npt.NDArray[np.bool_]
+    class_wise: npt.NDArray[np.bool_]  # the form of the NCL bound that was used
+    n: Amounts
+    certain_count: Amounts
+    uncertain_count: Amounts
+    vote_count: Amounts
+    radius_standard: Array
+    radius_cc: Array
+    radius_ncl: Array
+    radius_uncertain: Array
+    bounds: dict[str, Bounds]
+
+    def __getitem__(self, at: Any) -> Certificates:
+        """Returns the certificates at an index or slice of the leading axes."""
+        values = {field.name: getattr(self, field.name)[at] for field in fields(self) if field.name != "bounds"}
+        return Certificates(
+            **values, bounds={name: Bounds(b.lower[at], b.upper[at]) for name, b in self.bounds.items()}
+        )
+
+
+class _Problem(NamedTuple):
+    """Amounts to bound, the bounder, and the same amounts as the selection foretells them (to choose a form)."""
+
+    estimated: Outcomes
+    bounder: Bounder
+    foretold: Outcomes | None
+
+
+def certify(selection: Counts, estimation: Counts, method: Method) -> Certificates:
+    """Returns a certificate for each input from the votes of its two independent sets of samples.
+
+    `selection` and `estimation` hold votes `[..., K]`; the class and the grouping of its competitors are chosen on the
+    first, bounds are put on the second (Cohen et al. 2019, Algorithm "certify"). Radii are in the pixel units of
+    `method.sigma`. Raises ValueError for an unknown rule or competitors.
+    """
+    _check(method)
+    n = estimation.votes.sum(axis=-1)
+    bounder = Sampled(n, method.alpha / method.family_size)
+    choice = choose(selection.certain, selection.votes)
+    standard_choice = choose(selection.votes, selection.votes)
+    foretold = foretold_standard = None
+    if method.competitors == "auto":
+        expected = _scaled(selection, n)
+        foretold = from_counts(expected, choice)
+        foretold_standard = without_rejection(expected.votes, expected.votes.sum(axis=-1), standard_choice)
+    problem = _Problem(from_counts(estimation, choice), bounder, foretold)
+    standard = _Problem(without_rejection(estimation.votes, n, standard_choice), bounder, foretold_standard)
+    return _certificates(problem, standard, choice, standard_choice, method)
+
+
+def _scaled(selection: Counts, n: Amounts) -> Counts:
+    """Returns the votes to expect of n samples, in whole votes: few distinct counts keep the bounds quick."""
+    scale = (n / np.maximum(selection.votes.sum(axis=-1), 1))[..., None]
+    return Counts(
+        np.floor(selection.certain * scale).astype(np.int64), np.floor(selection.votes * scale).astype(np.int64)
+    )
+
+
+def certify_masses(
+    certain: Array, uncertain: Array, method: Method, class_index: npt.NDArray[np.int64] | None = None
+) -> Certificates:
+    """Returns the certificates of masses known exactly, `[..., K]` by class, certain and uncertain; n is 1.
+
+    Masses may sum to less than one: the rest belongs to classes none of which is stronger than the strongest listed.
+    Radii can be infinite, where a mass is 1. `class_index` overrides the class with the largest certain mass.
+    """
+    _check(method)
+    total = np.ones(certain.shape[:-1])
+    votes = certain + uncertain
+    choice = _rank(certain, votes) if class_index is None else _about(class_index, certain)
+    standard_choice = _rank(votes, votes) if class_index is None else _about(class_index, votes)
+    # A known mass costs no error budget, so no competitors are merged to save some.
+    ungrouped = certain.shape[-1]
+    exact = outcomes(certain, uncertain.sum(axis=-1), total, choice, most_groups=ungrouped)
+    exact_standard = without_rejection(votes, total, standard_choice, most_groups=ungrouped)
+    bounder = Known(total)
+    problem = _Problem(exact, bounder, exact)
+    return _certificates(problem, _Problem(exact_standard, bounder, exact_standard), choice, standard_choice, method)
+
+
+def _certificates(
+    problem: _Problem, standard_problem: _Problem, choice: Choice, standard_choice: Choice, method: Method
+) -> Certificates:
+    # Under majority the classifier without rejection is Cohen's majority rule, whichever way NCL bounds competitors.
+    baseline: Competitors = "merged" if method.rule == "majority" else method.competitors
+    standard, standard_class_wise = _best_form(
+        lambda o, b, form: standard_statement(form)(o, b, form), standard_problem, baseline
+    )
+    if method.rule == "standard":
+        # Nothing is ever rejected: all three guarantees are the same statement about the same ball.
+        return _assemble(standard_problem, standard_choice, standard_problem, standard_choice, method,
+                         standard, standard, standard, _never(standard), standard_class_wise)  # fmt: skip
+    consistent, unconfused, uncertain = _statements(method.rule)
+    cc, _ = _best_form(consistent, problem, method.competitors)
+    ncl, class_wise = _best_form(unconfused, problem, method.competitors)
+    stays_uncertain = _never(cc) if uncertain is None else _best_form(uncertain, problem, method.competitors)[0]
+    return _assemble(problem, choice, standard_problem, standard_choice, method,
+                     standard, cc, ncl, stays_uncertain, class_wise)  # fmt: skip
+
+
+def _statements(rule: Rule) -> tuple[Statement, Statement, Statement | None]:
+    """Returns what CC, NCL and stays-uncertain mean under a rule that rejects (filtered is never uncertain)."""
+    if rule == "majority":
+        return keeps_majority, no_wrong_majority, no_majority
+    if rule == "plurality":
+        return keeps_plurality, no_wrong_plurality, rejection_wins
+    return beats_rivals, beats_rivals, None
+
+
+def _best_form(
+    statement: Statement, problem: _Problem, competitors: Competitors
+) -> tuple[Guarantee, npt.NDArray[np.bool_] | bool]:
+    """Returns the guarantee, and where it is class-wise; "auto" takes the form that the selection samples favour.
+
+    Without a listed competitor there is none to bound by itself, and what is not listed is merged.
+    """
+    if problem.estimated.groups == 0:
+        competitors = "merged"
+    if competitors != "auto":
+        return statement(problem.estimated, problem.bounder, competitors), competitors == "class-wise"
+    assert problem.foretold is not None
+    forms: tuple[Form, Form] = ("class-wise", "merged")
+    hoped = [statement(problem.foretold, problem.bounder, form).radius for form in forms]
+    class_wise = hoped[0] > hoped[1]
+    both = [statement(problem.estimated, problem.bounder, form) for form in forms]
+    return Guarantee(*(np.where(class_wise, a, b) for a, b in zip(*both, strict=True))), class_wise
+
+
+def _never(like: Guarantee) -> Guarantee:
+    zero = np.zeros_like(like.radius)
+    return Guarantee(zero, np.zeros_like(like.holds), zero, np.ones_like(zero))
+
+
+def _assemble(
+    problem: _Problem, choice: Choice, standard_problem: _Problem, standard_choice: Choice, method: Method,
+    standard: Guarantee, cc: Guarantee, ncl: Guarantee, uncertain: Guarantee, class_wise: npt.NDArray[np.bool_] | bool,
+) -> Certificates:  # fmt: skip
+    amounts, votes = problem.estimated, standard_problem.estimated.leader
+    decision = np.where(cc.holds, CERTAIN, np.where(uncertain.holds, UNCERTAIN, UNDECIDED))
+    full = (amounts.not_wrong >= amounts.total) | (votes >= amounts.total)
+    named = {"standard": standard, "cc": cc, "ncl": ncl, "uncertain": uncertain}
+    return Certificates(
+        class_index=choice.class_index,
+        standard_class=standard_choice.class_index,
+        decision=decision,
+        standard_decided=standard.holds,
+        at_ceiling=full,
+        class_wise=np.broadcast_to(np.asarray(class_wise), full.shape),
+        n=amounts.total,
+        certain_count=amounts.leader,
+        uncertain_count=amounts.rejected,
+        vote_count=votes,
+        radius_standard=method.sigma * standard.radius,
+        radius_cc=method.sigma * np.where(cc.holds, cc.radius, 0.0),
+        radius_ncl=method.sigma * ncl.radius,
+        radius_uncertain=method.sigma * np.where(decision == UNCERTAIN, uncertain.radius, 0.0),
+        bounds={name: Bounds(g.lower, g.upper) for name, g in named.items()},
+    )
+
+
+def _rank(primary: Array, secondary: Array) -> Choice:
+    ranking = np.lexsort((-secondary, -primary), axis=-1)
+    return Choice(ranking[..., 0], ranking[..., 1:])
+
+
+def _about(class_index: npt.NDArray[np.int64], amounts: Array) -> Choice:
+    ranking = np.argsort(-amounts, axis=-1, kind="stable")
+    others = ranking[ranking != class_index[..., None]].reshape(*class_index.shape, -1)
+    return Choice(class_index, others)
+
+
+def _check(method: Method) -> None:
+    if method.competitors not in COMPETITORS:
+        raise ValueError(f"unknown competitors {method.competitors!r}: one of {', '.join(COMPETITORS)}")
+    if method.rule not in ("majority", "plurality", "filtered", "standard"):
+        raise ValueError(f"unknown rule {method.rule!r}")
+
+
+__all__ = [
+    "CERTAIN", "COMPETITORS", "DECISIONS", "GUARANTEES", "UNCERTAIN", "UNDECIDED",
+    "Bounds", "Certificates", "Competitors", "Method", "certify", "certify_masses",
+    "default_competitors", "take",
+]  # fmt: skip

@@ -1,0 +1,169 @@
+"""Evidence: what sampling leaves behind for one input, as integer counts.
+
+Invariant: counts at a bin edge are exact. Bin j of a measure holds the samples with edges[j-1] < u <= edges[j] (the
+last bin everything above the last edge), so the samples that are certain at the threshold edges[j] are bins 0 to j.
+Edges are float32 values, the precision in which the measures are computed.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Counts2D = npt.NDArray[np.int64]
+_MAGIC = b"RSUQ1"
+
+
+class Counts(NamedTuple):
+    """Votes at one threshold: `certain` and `votes` (certain or not), each `[..., K]`."""
+
+    certain: npt.NDArray[np.int64]
+    votes: npt.NDArray[np.int64]
+
+
+class Histogram(NamedTuple):
+    """Samples by class and bin of one measure, `[K, bins]`, for the selection and for the estimation samples."""
+
+    selection: Counts2D
+    estimation: Counts2D
+
+
+@dataclass(frozen=True)
+class MeasureEdges:
+    """The bin edges of a measure, ascending, and the calibrated coverage of each (share of samples with u <= edge)."""
+
+    edges: npt.NDArray[np.float64]
+    coverages: npt.NDArray[np.float64]
+
+    def position(self, threshold: float) -> int:
+        """Returns which edge is the threshold; raises `UnknownThreshold` where none is."""
+        wanted = float32_floor(threshold)
+        at = int(np.searchsorted(self.edges, wanted))
+        if at < len(self.edges) and self.edges[at] == wanted:
+            return at
+        raise UnknownThreshold(threshold, tuple(float(e) for e in self.edges[max(0, at - 1) : at + 1]))
+
+    def has(self, threshold: float) -> bool:
+        """Returns whether counts at this threshold are exact."""
+        return bool(np.isin(float32_floor(threshold), self.edges))
+
+    def threshold_for(self, coverage: float) -> float:
+        """Returns the smallest edge whose calibrated coverage reaches `coverage`."""
+        at = int(np.searchsorted(self.coverages, coverage - 1e-12))
+        return float(self.edges[min(at, len(self.edges) - 1)])
+
+
+class UnknownThreshold(ValueError):  # noqa: N818
+    """The threshold is no bin edge, so its counts are not known; `nearest` are the edges around it."""
+
+    def __init__(self, threshold: float, nearest: tuple[float, ...]) -> None:
+        super().__init__(f"threshold {threshold:g} is no bin edge (nearest: {', '.join(f'{e:.6g}' for e in nearest)})")
+        self.threshold = threshold
+        self.nearest = nearest
+
+
+def float32_floor(value: float) -> float:
+    """Returns the largest float32 at or below `value`: comparing a float32 with either gives the same answer."""
+    rounded = np.float32(value)
+    return float(np.nextafter(rounded, np.float32(-np.inf)) if float(rounded) > value else rounded)
+
+
+def build_edges(
+    calibration: npt.NDArray[np.float32],
+    *,
+    lowest: float | None,
+    highest: float | None,
+    thresholds: Sequence[float] = (),
+    coverages: Sequence[float] = (),
+) -> MeasureEdges:
+    """Returns bin edges: calibrated quantiles and an even grid of 101, joined with what was asked for.
+
+    `calibration` are values of the measure on noisy calibration inputs, `[S]` (may be empty); `lowest` and `highest`
+    bound the grid (the observed range where None). A quantile is an observed value, the smallest at which the share
+    of values at or below it reaches the coverage.
+    """
+    values = np.sort(calibration[np.isfinite(calibration)].astype(np.float64))
+    samples = max(len(calibration), 1)
+    levels = np.concatenate([[0.001, 0.005], np.arange(1, 100) / 100, [0.995, 0.999, 1.0], np.asarray(coverages)])
+    chosen = [float32_floor(t) for t in thresholds]
+    if len(values):
+        # By hand, since numpy's quantiles take the next value where level * samples is rounded up (0.07 of 100).
+        at = np.ceil(levels * samples - 1e-9).astype(np.int64) - 1
+        chosen += values[np.clip(at, 0, len(values) - 1)].tolist()
+    start = lowest if lowest is not None else (values[0] if len(values) else None)
+    end = highest if highest is not None else (values[-1] if len(values) else None)
+    if start is not None and end is not None:
+        chosen += [float32_floor(e) for e in np.linspace(start, end, 101)]
+    edges = np.unique(np.asarray(chosen, dtype=np.float64))
+    below = np.searchsorted(values, edges, side="right")
+    return MeasureEdges(edges, below / samples)
+
+
+def counts_at(histogram: Counts2D, position: int) -> Counts:
+    """Returns the votes of `[..., K, bins]` histograms when `u <= edges[position]` is certain."""
+    return Counts(histogram[..., : position + 1].sum(axis=-1), histogram.sum(axis=-1))
+
+
+def counts_at_all(histogram: Counts2D) -> Counts:
+    """Returns the votes at every edge, `[..., edges, K]`, from histograms `[..., K, bins]`."""
+    cumulative = np.moveaxis(np.cumsum(histogram, axis=-1), -1, -2)
+    certain = cumulative[..., :-1, :]
+    return Counts(certain, np.broadcast_to(cumulative[..., -1:, :], certain.shape))
+
+
+def encode(histograms: Mapping[str, Histogram]) -> bytes:
+    """Returns the histograms of one input as a compressed, self-describing blob (few of the cells are not zero)."""
+    described, cells, amounts = [], [], []
+    for measure, histogram in sorted(histograms.items()):
+        nonzero = []
+        for counts in histogram:
+            flat = counts.ravel()
+            at = np.flatnonzero(flat)
+            nonzero.append(len(at))
+            cells.append(at.astype("<u4"))
+            amounts.append(flat[at].astype("<u4"))
+        classes, bins = histogram.estimation.shape
+        described.append([measure, classes, bins, *nonzero])
+    header = json.dumps(described, separators=(",", ":")).encode()
+    body = b"".join([struct.pack("<I", len(header)), header, *(a.tobytes() for a in (*cells, *amounts))])
+    return _MAGIC + zlib.compress(body, 6)
+
+
+def decode(blob: bytes, measures: Collection[str] | None = None) -> dict[str, Histogram]:
+    """Returns what `encode` was given, or only the `measures` asked for; raises ValueError for a damaged blob."""
+    if not blob.startswith(_MAGIC):
+        raise ValueError("this is no evidence blob of a known version")
+    try:
+        return _unpack(zlib.decompress(blob[len(_MAGIC) :]), measures)
+    except (zlib.error, struct.error, ValueError, IndexError, TypeError) as error:
+        raise ValueError(f"the evidence blob is damaged: {error}") from error
+
+
+def _unpack(body: bytes, measures: Collection[str] | None) -> dict[str, Histogram]:
+    (length,) = struct.unpack_from("<I", body)
+    described = json.loads(body[4 : 4 + length])
+    numbers = np.frombuffer(body[4 + length :], dtype="<u4")
+    if len(numbers) != 2 * sum(count for _, _, _, *nonzero in described for count in nonzero):
+        raise ValueError("its cells are not those that its header describes")
+    cells, amounts = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
+    found: dict[str, Histogram] = {}
+    start = 0
+    for measure, classes, bins, *nonzero in described:
+        if measures is not None and measure not in measures:
+            start += sum(nonzero)
+            continue
+        parts = []
+        for count in nonzero:
+            flat = np.zeros(classes * bins, dtype=np.int64)
+            flat[cells[start : start + count]] = amounts[start : start + count]
+            parts.append(flat.reshape(classes, bins))
+            start += count
+        found[measure] = Histogram(*parts)
+    return found

@@ -1,0 +1,122 @@
+"""What is guaranteed around an input: four statements, each a radius from one error budget.
+
+Invariant: each function's statement is wrong with probability at most the bounder's alpha. It counts the bounds that
+it needs and gives each an equal share (Bonferroni); the number is fixed before the estimation samples are seen. Since
+masses sum to one, 1 - lower bound of an event is an upper bound of everything outside it, at no further cost.
+
+Radii are in units of sigma. `form` says how competitors are bounded: "merged" into one, or "class-wise".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rsuq_cli.certificates.bounds import Array, Bounder
+from rsuq_cli.certificates.outcomes import Outcomes
+from rsuq_cli.certificates.radii import plurality_not_wrong, stays_above_half, stays_ahead, stays_below_half
+
+Rule = Literal["majority", "plurality", "filtered", "standard"]
+Form = Literal["merged", "class-wise"]
+RULES: tuple[Rule, ...] = ("majority", "plurality", "filtered", "standard")
+
+
+class Guarantee(NamedTuple):
+    """A radius in units of sigma, whether the statement holds at the input itself, and the bounds behind it."""
+
+    radius: Array
+    holds: npt.NDArray[np.bool_]
+    lower: Array  # of the mass that must stay large
+    upper: Array  # of the mass that must stay small
+
+
+Statement = Callable[[Outcomes, Bounder, Form], Guarantee]
+
+
+def keeps_majority(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
+    """The class has more than half of all samples: standard smoothing, and CC under majority. One bound."""
+    lower = bounder.lower(outcomes.leader, shares=1)
+    return Guarantee(stays_above_half(lower), lower > 0.5, lower, 1.0 - lower)
+
+
+def no_wrong_majority(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
+    """No other class has a majority: NCL under majority.
+
+    Merged: one bound, of the class or rejection together. Class-wise: one bound for each group of competitors, none
+    of which may reach half; larger where the wrong mass is spread.
+    """
+    if form == "merged":
+        lower = bounder.lower(outcomes.not_wrong, shares=1)
+        return Guarantee(stays_above_half(lower), lower > 0.5, lower, 1.0 - lower)
+    upper = _strongest(bounder.upper(outcomes.rivals, shares=outcomes.groups))
+    return Guarantee(stays_below_half(upper), upper <= 0.5, 1.0 - upper, upper)
+
+
+def no_majority(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
+    """No class has a majority: stays uncertain under majority.
+
+    One bound suffices: the statement fails only if the bound of the truly largest class fails, whichever it is, and
+    the largest of the bounds, the bound of the largest count, is at least that one.
+    """
+    upper = bounder.upper(outcomes.everyone.max(axis=-1), shares=1)
+    return Guarantee(stays_below_half(upper), upper <= 0.5, 1.0 - upper, upper)
+
+
+def keeps_plurality(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
+    """The class beats every competitor and rejection: CC under plurality."""
+    if form == "merged":
+        return keeps_majority(outcomes, bounder, form)
+    shares = 2 + outcomes.groups
+    lower = bounder.lower(outcomes.leader, shares=shares)
+    rivals = _strongest(bounder.upper(outcomes.rivals, shares=shares))
+    strongest = np.maximum(rivals, bounder.upper(outcomes.rejected, shares=shares))
+    return _ahead(lower, np.minimum(strongest, 1.0 - lower))
+
+
+def no_wrong_plurality(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
+    """For every competitor, the class or rejection beats it: NCL under plurality, the largest of three terms."""
+    shares = 3 if form == "merged" else 3 + outcomes.groups
+    leader = bounder.lower(outcomes.leader, shares=shares)
+    rejected = bounder.lower(outcomes.rejected, shares=shares)
+    union = bounder.lower(outcomes.not_wrong, shares=shares)
+    upper = 1.0 - union
+    if form == "class-wise":
+        upper = np.minimum(upper, _strongest(bounder.upper(outcomes.rivals, shares=shares)))
+    radius = plurality_not_wrong(leader, rejected, union, upper)
+    return Guarantee(radius, radius > 0, union, upper)
+
+
+def rejection_wins(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
+    """Rejection beats every class: stays uncertain under plurality."""
+    shares = 1 if form == "merged" else 1 + int(outcomes.everyone.shape[-1])
+    lower = bounder.lower(outcomes.rejected, shares=shares)
+    upper = 1.0 - lower
+    if form == "class-wise":
+        upper = np.minimum(upper, _strongest(bounder.upper(outcomes.everyone, shares=shares)))
+    return _ahead(lower, upper)
+
+
+def beats_rivals(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
+    """The class beats every competitor: filtered, and standard smoothing with explicit competitors."""
+    shares = 2 if form == "merged" else 1 + outcomes.groups
+    lower = bounder.lower(outcomes.leader, shares=shares)
+    rivals = outcomes.wrong if form == "merged" else outcomes.rivals
+    upper = bounder.upper(rivals, shares=shares)
+    return _ahead(lower, np.minimum(upper if form == "merged" else _strongest(upper), 1.0 - lower))
+
+
+def standard_statement(form: Form) -> Statement:
+    """Returns the statement of smoothing without rejection: Cohen's practical bound, or explicit competitors."""
+    return keeps_majority if form == "merged" else beats_rivals
+
+
+def _strongest(upper: Array) -> Array:
+    return upper.max(axis=-1) if upper.shape[-1] else np.zeros(upper.shape[:-1])
+
+
+def _ahead(lower: Array, upper: Array) -> Guarantee:
+    radius = stays_ahead(lower, upper)
+    return Guarantee(radius, lower > upper, lower, upper)
