@@ -1,0 +1,191 @@
+"""`folder:PATH`: image files in `train/<class>/*` and `test/<class>/*`.
+
+Invariant: only the images that are asked for are decoded. A position counts the files of `train/` (or `test/`), classes
+in alphabetical order and files in alphabetical order within each.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from rsuq_cli.datasets.dataset import Arrays, Dataset, Indices, SplitName
+from rsuq_cli.datasets.splits import Division, hold_out
+from rsuq_cli.errors import BadInput
+
+LAYOUT = "the layout is train/<class>/<image> and test/<class>/<image>"
+FIRST_FILES = 32  # how many files tell whether a set is grey
+SMALLEST_PHOTOGRAPH = 32  # below this side, a picture is no photograph that may be shifted and mirrored
+DECODED_AT_ONCE = 64  # files per task of the thread pool
+EIGHT_BIT_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+
+
+class Files(NamedTuple):
+    """The files of `train/` or `test/`, class by class, and the label of each, [N]."""
+
+    paths: tuple[Path, ...]
+    labels: Indices
+
+
+class FolderDataset(Dataset):
+    """Image files in class folders, decoded by Pillow on several threads when they are loaded.
+
+    All images share the size of the first, or are resized to squares of `image_size` (bilinear, antialiased). A set is
+    grey, C = 1, when every one of some files spread over it is grey, else RGB; a stray image of the other kind is
+    converted. With `train/` missing there is no training and no calibration split.
+    """
+
+    def __init__(self, path: Path, *, image_size: int | None = None) -> None:
+        """Lists the files below `path` and opens the first few. Raises `BadInput` where the layout is not kept."""
+        self.path = path
+        self._image_size = image_size
+        folders = {name: _class_folders(path / name) for name in ("train", "test") if (path / name).is_dir()}
+        if "test" not in folders:
+            raise BadInput(f"{path} has no folder test/" if path.is_dir() else f"no folder {path}", LAYOUT)
+        class_names = tuple(folder.name for folder in folders.get("train", folders["test"]))
+        self._files = {name: _files(of_classes, class_names) for name, of_classes in folders.items()}
+        self._first_file = next(iter(self._files.values())).paths[0]
+        channels = 1 if self._is_grey() else 3
+        width, height = (image_size, image_size) if image_size else _header(self._first_file).size
+        photograph = channels == 3 and min(width, height) >= SMALLEST_PHOTOGRAPH
+        super().__init__(
+            f"folder:{path}",
+            class_names,
+            (channels, height, width),
+            augment_crop=photograph,
+            augment_flip=photograph,
+        )
+
+    @cached_property
+    def _division(self) -> Division:
+        empty = np.empty(0, np.int64)
+        return hold_out(self._files["train"].labels) if "train" in self._files else Division(empty, empty)
+
+    def indices(self, split: SplitName) -> Indices:
+        """Returns the positions available in `split`, ascending; no image is decoded."""
+        if split == "test":
+            return np.arange(len(self._files["test"].paths), dtype=np.int64)
+        return self._division.calibration if split == "calibration" else self._division.train
+
+    def _read(self, split: SplitName, indices: Indices) -> Arrays:
+        images = np.empty((len(indices), *self.shape), dtype=np.uint8)
+        if not len(indices):
+            return Arrays(torch.from_numpy(images), torch.empty(0, dtype=torch.int64))
+        paths, labels = self._files["test" if split == "test" else "train"]
+
+        def decode_run(start: int) -> None:
+            for row in range(start, min(start + DECODED_AT_ONCE, len(indices))):
+                images[row] = self._decode(paths[indices[row]])
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            # list() brings the first failure here, in the order of the files, and cancels what has not begun.
+            list(threads.map(decode_run, range(0, len(indices), DECODED_AT_ONCE)))
+        return Arrays(torch.from_numpy(images), torch.from_numpy(labels[indices]))
+
+    def _decode(self, path: Path) -> npt.NDArray[np.uint8]:
+        """Returns one image as [C, H, W] uint8."""
+        channels, height, width = self.shape
+        try:
+            with Image.open(path) as file:
+                _check_mode(path, file.mode)
+                image = file.convert("L" if channels == 1 else "RGB")
+        except BadInput:
+            raise
+        except Exception as error:  # Pillow's decoders raise whatever their parsers do, OSError to struct.error
+            raise _undecodable(path, error) from error
+        if self._image_size is not None:
+            image = image.resize((width, height), Image.Resampling.BILINEAR)  # antialiases when it shrinks
+        elif image.size != (width, height):
+            raise BadInput(
+                f"{path} is {image.width}×{image.height} pixels, {self._first_file} is {width}×{height}",
+                "resize all images to squares with --image-size",
+            )
+        return np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
+
+    def _is_grey(self) -> bool:
+        """Whether every one of some files, spread evenly over the first of train and test, is grey."""
+        paths = next(iter(self._files.values())).paths
+        spread = np.unique(np.linspace(0, len(paths) - 1, FIRST_FILES).astype(int))
+        return all(_header(paths[i]).mode == "L" for i in spread)
+
+
+class Header(NamedTuple):
+    """What an image file says of itself before its pixels are decoded; `size` is (width, height)."""
+
+    mode: str
+    size: tuple[int, int]
+
+
+def _header(path: Path) -> Header:
+    try:
+        with Image.open(path) as image:
+            header = Header(image.mode, image.size)
+    except Exception as error:  # as in _decode
+        raise _undecodable(path, error) from error
+    _check_mode(path, header.mode)
+    return header
+
+
+def _check_mode(path: Path, mode: str) -> None:
+    # Pillow converts deeper pixels by cutting them off at 255: a white image instead of the user's.
+    if mode not in EIGHT_BIT_MODES:
+        raise BadInput(f"{path} has pixels of more than 8 bits (mode {mode})", "convert the images to 8 bits first")
+
+
+def _undecodable(path: Path, error: Exception) -> BadInput:
+    if isinstance(error, UnidentifiedImageError):
+        reason = "its format is not known"
+    elif isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    else:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return BadInput(f"{path} does not decode as an image: {reason}", "replace the file or take it out of the folder")
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """Returns the class folders below `folder` in alphabetical order. Raises `BadInput` where there are none."""
+    try:
+        classes = sorted(
+            (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=attrgetter("name")
+        )
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be read: {error.strerror}", "check its permissions") from error
+    if not classes:
+        raise BadInput(f"{folder} has no class folders", LAYOUT)
+    return classes
+
+
+def _files(folders: list[Path], class_names: tuple[str, ...]) -> Files:
+    """Returns the files of the class folders; `class_names` gives the labels. Raises `BadInput` for an empty class."""
+    paths: list[Path] = []
+    labels: list[int] = []
+    for folder in folders:
+        if folder.name not in class_names:
+            raise BadInput(f"{folder} is a class that train/ does not have", f"train/ has {', '.join(class_names)}")
+        of_class = _images(folder)
+        paths += of_class
+        labels += [class_names.index(folder.name)] * len(of_class)
+    return Files(tuple(paths), np.array(labels, dtype=np.int64))
+
+
+def _images(folder: Path) -> list[Path]:
+    """Returns the files directly in a class folder in alphabetical order; hidden ones are none of the data."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = [e for e in listing if not e.name.startswith(".") and e.name != "Thumbs.db"]
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be read: {error.strerror}", "check its permissions") from error
+    if nested := [e.path for e in entries if e.is_dir()]:
+        raise BadInput(f"{nested[0]} is a folder inside a class folder", LAYOUT)
+    if not entries:
+        raise BadInput(f"{folder} holds no images", LAYOUT)
+    return sorted((Path(e.path) for e in entries), key=attrgetter("name"))
