@@ -1,0 +1,305 @@
+"""Every figure of the reports, computed by SQL over the stored certificates.
+
+Invariant: nothing here writes, and no figure is computed from rows in Python: a figure is a ratio of counts and sums
+that the database made over `certified_sample`, all inputs in the denominator, abstentions too. Values enter the SQL as
+bound parameters only.
+
+Speed: one sweep over a scoring's rows gives the shares and sums, and one more per curve counts the rows between any two
+radii, so the time hardly depends on how many radii are asked for. Scorings are shared out to threads (SQLite computes
+outside Python's lock).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, RowMapping, bindparam, text
+
+from rsuq_cli.certificates.intervals import wilson_interval
+from rsuq_cli.errors import BadInput
+from rsuq_cli.results.database import Database
+from rsuq_cli.results.rows import RunRow
+
+
+class Share(NamedTuple):
+    """A share of the inputs with its 95 % Wilson interval over the inputs."""
+
+    value: float
+    low: float
+    high: float
+
+
+class CurvePoint(NamedTuple):
+    """A share of the inputs that holds at `radius` (pixel units), with its 95 % Wilson interval."""
+
+    radius: float
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of one scoring over its inputs, with the settings they depend on. Radii in pixel units.
+
+    `inputs` have a certificate, `planned` were asked for. Averages are over all inputs, 0 where the class is wrong.
+    `gain` = acr_ncl / acr_standard − 1 and `cc_cost` = 1 − acr_cc / acr_standard, None where acr_standard is 0.
+    `clean_accuracy` is that of the smoothed classifier without rejection (right, and decided), `accuracy` that of the
+    decision with it (right, and certain), `accuracy_answered` None where nothing was answered. `intervals` has the
+    shares again, by name, with their intervals. Source: Cohen et al. 2019 §4 for certified accuracy and ACR, Däubener
+    et al. 2024 for the two guarantees.
+    """
+
+    run_id: int
+    scoring_id: int
+    kind: str
+    status: str
+    checkpoint_id: int | None
+    model: str
+    dataset: str
+    split: str
+    skip: int
+    subset_sha256: str
+    sigma: float
+    n0: int
+    n: int
+    seed: int
+    device: str
+    precision: str
+    source: str | None
+    objective: str | None
+    measure: str
+    threshold: float | None
+    threshold_coverage: float | None
+    rule: str
+    competitors: str
+    alpha: float
+    family_size: int
+    planned: int
+    inputs: int
+    accuracy: float
+    clean_accuracy: float
+    coverage: float
+    abstention: float
+    undecided: float
+    accuracy_answered: float | None
+    at_ceiling: float
+    sample_coverage: float
+    acr_standard: float
+    acr_cc: float
+    acr_ncl: float
+    gain: float | None
+    cc_cost: float | None
+    certified_standard: tuple[CurvePoint, ...]
+    certified_cc: tuple[CurvePoint, ...]
+    certified_ncl: tuple[CurvePoint, ...]
+    intervals: Mapping[str, Share]
+
+
+class Curve(NamedTuple):
+    """A certified curve: the column that is compared with the radius, and which rows count at all."""
+
+    column: str
+    counts: str
+
+
+CURVES: Mapping[str, Curve] = {
+    "certified_standard": Curve("radius_standard", "standard_decided AND standard_class = label"),
+    "certified_cc": Curve("radius_cc", "correct"),
+    "certified_ncl": Curve("radius_ncl", "class_index = label AND radius_ncl > 0"),
+}
+
+_SETTINGS = """
+SELECT run.id AS run_id, scoring.id AS scoring_id, run.kind, run.status, run.checkpoint_id, run.model, run.dataset,
+       run.split, run.skip, run.subset_sha256, run.sigma, run.n0, run.n, run.seed, run.device, run.precision,
+       run.source, checkpoint.objective, scoring.measure, scoring.threshold, scoring.coverage AS threshold_coverage,
+       scoring.rule, scoring.competitors, scoring.alpha, scoring.family_size, run.inputs AS planned
+FROM scoring JOIN run ON run.id = scoring.run_id LEFT JOIN checkpoint ON checkpoint.id = run.checkpoint_id
+"""
+
+_TOTALS = text("""
+SELECT COUNT(*) AS inputs,
+       COUNT(*) FILTER (WHERE correct) AS correct,
+       COUNT(*) FILTER (WHERE standard_decided AND standard_class = label) AS standard_correct,
+       COUNT(*) FILTER (WHERE decision = 'certain') AS answered,
+       COUNT(*) FILTER (WHERE decision = 'undecided') AS undecided,
+       COUNT(*) FILTER (WHERE at_ceiling) AS at_ceiling,
+       AVG(1 - uncertain_count * 1.0 / n) AS sample_coverage,
+       COALESCE(SUM(radius_standard) FILTER (WHERE standard_class = label), 0) AS standard,
+       COALESCE(SUM(radius_cc) FILTER (WHERE correct), 0) AS cc,
+       COALESCE(SUM(radius_ncl) FILTER (WHERE class_index = label), 0) AS ncl
+FROM certified_sample WHERE scoring_id = :scoring_id
+""")
+
+_RUNS = """
+SELECT run.*, (SELECT COUNT(*) FROM evidence WHERE evidence.run_id = run.id) AS finished,
+       (SELECT COUNT(*) FROM scoring WHERE scoring.run_id = run.id) AS scorings
+FROM run
+"""
+
+
+def figures(
+    db: Database,
+    *,
+    runs: Sequence[int] = (),
+    dataset: str | None = None,
+    model: str | None = None,
+    sigma: float | None = None,
+    measure: str | None = None,
+    kind: str | None = "certify",
+    radii: Sequence[float] = (),
+) -> list[Figures]:
+    """Returns the figures of every scoring that matches, in the order of runs and scorings.
+
+    None, or no runs, leaves a condition out. A scoring without a single certificate has no figures. The curves are
+    evaluated at `radii` (pixel units), in the order given.
+
+    Raises:
+        BadInput: a radius that is negative or not finite.
+    """
+    if bad := [radius for radius in radii if not (math.isfinite(radius) and radius >= 0)]:
+        raise BadInput(f"a radius must be a number from 0 up, not {bad[0]}", "for example --radii 0,0.25,0.5")
+    wanted = {"kind": kind, "dataset": dataset, "model": model, "sigma": sigma, "measure": measure}
+    with db.read() as connection:
+        settings = _settings(connection, runs, {name: value for name, value in wanted.items() if value is not None})
+    workers = max(1, min(os.cpu_count() or 1, 4, len(settings)))
+    with ThreadPoolExecutor(workers) as pool:
+        shared = pool.map(lambda part: _part(db, part, radii), (settings[i::workers] for i in range(workers)))
+        computed = [one for part in shared for one in part]
+    return sorted(computed, key=lambda one: (one.run_id, one.scoring_id))
+
+
+def list_runs(db: Database) -> list[RunRow]:
+    """Returns every run, the oldest first."""
+    with db.read() as connection:
+        return [_run_row(row) for row in connection.execute(text(f"{_RUNS} ORDER BY run.id")).mappings()]
+
+
+def run_row(db: Database, run_id: int) -> RunRow:
+    """Returns one run.
+
+    Raises:
+        BadInput: there is no such run.
+    """
+    with db.read() as connection:
+        row = connection.execute(text(f"{_RUNS} WHERE run.id = :run_id"), {"run_id": run_id}).mappings().first()
+    if row is None:
+        raise BadInput(f"there is no run {run_id}", "`rsuq db runs` lists them")
+    return _run_row(row)
+
+
+def _run_row(row: RowMapping) -> RunRow:
+    values: dict[str, Any] = {name: value for name, value in row.items() if name != "edges_hash"}
+    for name in ("versions", "configuration", "warnings", "class_names"):
+        values[name] = json.loads(values[name]) if values[name] is not None else None
+    return RunRow(**values)
+
+
+def _settings(connection: Connection, runs: Sequence[int], wanted: Mapping[str, Any]) -> Sequence[RowMapping]:
+    columns = {"measure": "scoring.measure"}
+    conditions = [f"{columns.get(name, 'run.' + name)} = :{name}" for name in wanted]
+    statement, values = _SETTINGS, dict(wanted)
+    if runs:
+        conditions.append("run.id IN :runs")
+        values["runs"] = list(runs)
+    if conditions:
+        statement += " WHERE " + " AND ".join(conditions)
+    bound = text(f"{statement} ORDER BY run.id, scoring.id")
+    if runs:
+        bound = bound.bindparams(bindparam("runs", expanding=True))
+    return connection.execute(bound, values).mappings().all()
+
+
+def _part(db: Database, settings: Sequence[RowMapping], radii: Sequence[float]) -> list[Figures]:
+    ascending = sorted({float(radius) for radius in radii})
+    with db.read() as connection:
+        computed = (_figures(connection, row, radii, ascending) for row in settings)
+        return [one for one in computed if one is not None]
+
+
+def _figures(
+    connection: Connection, settings: RowMapping, radii: Sequence[float], ascending: Sequence[float]
+) -> Figures | None:
+    scoring_id = settings["scoring_id"]
+    totals = connection.execute(_TOTALS, {"scoring_id": scoring_id}).mappings().one()
+    inputs = totals["inputs"]
+    if not inputs:
+        return None
+    counts = {name: _curve_counts(connection, scoring_id, curve, ascending) for name, curve in CURVES.items()}
+    shares = _shares(totals)
+    named: dict[str, Any] = {"accuracy_answered": None} | {name: share.value for name, share in shares.items()}
+    named |= {name: _points(radii, ascending, counts[name], inputs) for name in CURVES}
+    acr = {name: totals[name] / inputs for name in ("standard", "cc", "ncl")}
+    compared = acr["standard"] > 0
+    return Figures(
+        **settings,
+        **named,
+        inputs=inputs,
+        sample_coverage=float(totals["sample_coverage"]),
+        acr_standard=acr["standard"],
+        acr_cc=acr["cc"],
+        acr_ncl=acr["ncl"],
+        gain=acr["ncl"] / acr["standard"] - 1 if compared else None,
+        cc_cost=1 - acr["cc"] / acr["standard"] if compared else None,
+        intervals=shares,
+    )
+
+
+def _shares(totals: RowMapping) -> dict[str, Share]:
+    inputs, answered = totals["inputs"], totals["answered"]
+    observed = {
+        "accuracy": (totals["correct"], inputs),
+        "clean_accuracy": (totals["standard_correct"], inputs),
+        "coverage": (answered, inputs),
+        "abstention": (inputs - answered, inputs),
+        "undecided": (totals["undecided"], inputs),
+        "at_ceiling": (totals["at_ceiling"], inputs),
+    }
+    if answered:
+        observed["accuracy_answered"] = (totals["correct"], answered)
+    successes, of = zip(*observed.values(), strict=True)
+    low, high = wilson_interval(successes, of)
+    return {
+        name: Share(observed[name][0] / observed[name][1], float(low[i]), float(high[i]))
+        for i, name in enumerate(observed)
+    }
+
+
+def _points(
+    radii: Sequence[float], ascending: Sequence[float], counts: Sequence[int], inputs: int
+) -> tuple[CurvePoint, ...]:
+    at = dict(zip(ascending, counts, strict=True))
+    successes = [at[float(radius)] for radius in radii]
+    low, high = wilson_interval(successes, inputs)
+    return tuple(
+        CurvePoint(float(radius), count / inputs, float(low[i]), float(high[i]))
+        for i, (radius, count) in enumerate(zip(radii, successes, strict=True))
+    )
+
+
+def _curve_counts(connection: Connection, scoring_id: int, curve: Curve, ascending: Sequence[float]) -> list[int]:
+    """Returns how many of the rows that count reach each radius, from how many lie between any two."""
+    statement = text(f"""
+        SELECT {_passed(curve.column, 0, len(ascending))} AS passed, COUNT(*) AS inputs
+        FROM certified_sample WHERE scoring_id = :scoring_id AND {curve.counts} GROUP BY 1
+    """)
+    values = {"scoring_id": scoring_id} | {f"radius_{i}": radius for i, radius in enumerate(ascending)}
+    between: dict[int, int] = {row.passed: row.inputs for row in connection.execute(statement, values)}
+    from_the_top = accumulate(between.get(passed, 0) for passed in range(len(ascending), 0, -1))
+    return list(from_the_top)[::-1]
+
+
+def _passed(column: str, first: int, last: int) -> str:
+    """Returns SQL for how many of the ascending radii a value reaches: bisection, so few comparisons for any number."""
+    if first == last:
+        return str(first)
+    middle = (first + last) // 2
+    above, below = _passed(column, middle + 1, last), _passed(column, first, middle)
+    return f"CASE WHEN {column} >= :radius_{middle} THEN {above} ELSE {below} END"

@@ -1,0 +1,280 @@
+"""What goes into the database and what comes out of it, one frozen row each.
+
+Invariant: `column_values` is the one gate to an insert. It passes plain Python values only: finite floats (SQLite turns
+NaN into NULL without a word), real ints (the driver stores a NumPy integer as bytes), JSON with sorted keys.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Status = Literal["running", "complete", "interrupted"]
+Decision = Literal["certain", "uncertain", "undecided"]
+Rule = Literal["majority", "plurality", "filtered", "standard"]
+Array = npt.NDArray[np.float64]
+
+
+class MeasureEdges(Protocol):
+    """Bin edges of one uncertainty measure, float64 `[B]`, and the share of noisy calibration samples up to each."""
+
+    @property
+    def edges(self) -> Array: ...
+    @property
+    def coverages(self) -> Array: ...
+
+
+class StoredEdges(NamedTuple):
+    """Bin edges as stored, bit for bit: `coverages[j]` is the share of calibration samples with u ≤ edges[j]."""
+
+    edges: Array
+    coverages: Array
+
+
+@dataclass(frozen=True)
+class NewCheckpoint:
+    """A trained model's file; `sha256` of its bytes is what identifies it. Accuracies in [0, 1], None if unknown."""
+
+    model: str
+    dataset: str
+    sigma: float
+    objective: str
+    file: str
+    sha256: str
+    accuracy_clean: float | None
+    accuracy_noisy: float | None
+    configuration: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CheckpointRow(NewCheckpoint):
+    """A recorded checkpoint."""
+
+    id: int
+    created_at: str
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A run as it is asked for. `inputs` is the planned count, `skip` 1 for every input, `sigma` in pixel units.
+
+    `configuration` is everything that the evidence depends on, `configuration_hash` its hash; `edges` maps each measure
+    to its bins.
+    """
+
+    kind: str
+    model: str
+    dataset: str
+    split: str
+    skip: int
+    subset_limit: int | None
+    inputs: int
+    subset_sha256: str
+    sigma: float
+    n0: int
+    n: int
+    seed: int
+    device: str
+    precision: str
+    versions: Mapping[str, str]
+    configuration: Mapping[str, Any]
+    configuration_hash: str
+    edges: Mapping[str, MeasureEdges] = field(metadata={"stored": False})
+    checkpoint_id: int | None = None
+    source: str | None = None
+    warnings: Sequence[str] | None = None
+    class_names: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class RunHandle:
+    """A stored run to go on with: `finished` are the input indices whose evidence is safe, `status` as it was found."""
+
+    id: int
+    attempt: int
+    status: Status
+    finished: frozenset[int]
+    edges: Mapping[str, StoredEdges]
+    created: bool
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A stored run as lists show it; `inputs` were planned, `finished` have evidence, `scorings` were asked for."""
+
+    id: int
+    kind: str
+    status: Status
+    checkpoint_id: int | None
+    model: str
+    dataset: str
+    split: str
+    skip: int
+    subset_limit: int | None
+    inputs: int
+    subset_sha256: str
+    sigma: float
+    n0: int
+    n: int
+    seed: int
+    device: str
+    precision: str
+    versions: Mapping[str, str]
+    configuration: Mapping[str, Any]
+    configuration_hash: str
+    attempt: int
+    source: str | None
+    warnings: Sequence[str] | None
+    class_names: Sequence[str] | None
+    created_at: str
+    updated_at: str
+    seconds: float
+    finished: int
+    scorings: int
+
+
+@dataclass(frozen=True)
+class NewScoring:
+    """How a run's evidence is read: a threshold of a measure, a rule, and an error budget.
+
+    `threshold` None rejects nothing; `coverage` is the one that it was calibrated for, None where the user gave it.
+    `family_size` 1 is alpha per guarantee; each guarantee gets alpha / family_size.
+    """
+
+    run_id: int
+    measure: str
+    threshold: float | None
+    coverage: float | None
+    rule: Rule
+    competitors: Literal["merged", "class-wise", "auto"]
+    alpha: float
+    family_size: int = 1
+
+
+@dataclass(frozen=True)
+class EvidenceRow:
+    """What was counted for one input; `counts` are the compressed histograms, as the evidence packs them."""
+
+    input_index: int
+    label: int
+    n0: int
+    n: int
+    counts: bytes
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """The certificate of one input under one scoring; radii in pixel units, counts of the estimation samples.
+
+    `certain_count` are votes for `class_index` that were certain, `uncertain_count` all uncertain samples, `vote_count`
+    votes for `standard_class`. `correct` and `is_uncertain` follow from the rest.
+    """
+
+    scoring_id: int
+    input_index: int
+    label: int
+    class_index: int
+    standard_class: int
+    decision: Decision
+    standard_decided: bool
+    at_ceiling: bool
+    n: int
+    certain_count: int
+    uncertain_count: int
+    vote_count: int
+    radius_standard: float
+    radius_cc: float
+    radius_ncl: float
+    radius_uncertain: float
+    rule: Rule
+    competitors: Literal["merged", "class-wise"]
+    correct: bool = field(init=False)
+    is_uncertain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        certain = self.decision == "certain"
+        object.__setattr__(self, "correct", certain and self.class_index == self.label)
+        object.__setattr__(self, "is_uncertain", not certain)
+
+
+Insertable = NewCheckpoint | NewRun | NewScoring | EvidenceRow | SampleRow
+
+
+def column_values(row: Insertable) -> dict[str, Any]:
+    """Returns the columns of a row of this module, by name, as the driver takes them.
+
+    Raises:
+        ValueError: a value that cannot be stored, naming the column: NaN, infinity, a float where a count belongs.
+    """
+    return {name: convert(name, getattr(row, name)) for name, convert in _CONVERTERS[type(row)].items()}
+
+
+_Convert = Callable[[str, Any], Any]
+
+
+def _converter(hint: Any) -> _Convert:
+    if isinstance(hint, types.UnionType):
+        (inner,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
+        convert = _converter(inner)
+        return lambda name, value: None if value is None else convert(name, value)
+    return {int: _whole, float: finite, bool: _flag, bytes: _bytes, str: _text}.get(hint) or (
+        _text if typing.get_origin(hint) is Literal else _json
+    )
+
+
+def finite(name: str, value: Any) -> float:
+    """Returns `value` as a float; raises ValueError, naming the column, where it is not a finite number."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, not {number}")
+    return number
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return int(operator.index(value))
+    except TypeError:
+        raise ValueError(f"{name} must be a whole number, not {value!r}") from None
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be true or false, not {value!r}")
+    return bool(value)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be text, not {value!r}")
+    return str(value)
+
+
+def _bytes(name: str, value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise ValueError(f"{name} must be bytes, not {type(value).__name__}")
+    return value
+
+
+def _json(name: str, value: Any) -> str:
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} cannot be stored as JSON: {error}") from None
+
+
+def _converters(kind: type[Insertable]) -> dict[str, _Convert]:
+    hints = typing.get_type_hints(kind)
+    return {f.name: _converter(hints[f.name]) for f in fields(kind) if f.metadata.get("stored", True)}
+
+
+_CONVERTERS = {kind: _converters(kind) for kind in typing.get_args(Insertable)}

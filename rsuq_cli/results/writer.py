@@ -1,0 +1,249 @@
+"""Everything that is written to the database, one function and one transaction each.
+
+Invariant: natural keys make every function safe to repeat: what is stored already stays as it is, so a resumed run or a
+second process adds only what is missing. Evidence and the certificates made from it enter together or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, RowMapping, Table, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from rsuq_cli.results.database import Database
+from rsuq_cli.results.rows import (
+    Array,
+    CheckpointRow,
+    EvidenceRow,
+    MeasureEdges,
+    NewCheckpoint,
+    NewRun,
+    NewScoring,
+    RunHandle,
+    SampleRow,
+    Status,
+    StoredEdges,
+    column_values,
+    finite,
+)
+from rsuq_cli.results.tables import BinEdges, CertifiedSample, Checkpoint, Evidence, Run, Scoring, table_of
+
+__all__ = [
+    "CheckpointRow",
+    "EvidenceRow",
+    "NewCheckpoint",
+    "NewRun",
+    "NewScoring",
+    "RunHandle",
+    "SampleRow",
+    "StoredEdges",
+    "add_scoring",
+    "evidence_without_samples",
+    "find_runs",
+    "finish_run",
+    "load_edges",
+    "load_evidence",
+    "newest_checkpoint",
+    "record_checkpoint",
+    "start_run",
+    "store_inputs",
+    "store_samples",
+]
+
+CHECKPOINT, RUN, BIN_EDGES = table_of(Checkpoint), table_of(Run), table_of(BinEdges)
+EVIDENCE, SCORING, CERTIFIED_SAMPLE = table_of(Evidence), table_of(Scoring), table_of(CertifiedSample)
+# Few enough that a reader holds little memory and no transaction for long, many enough that queries do not count.
+PAGE = 256
+
+
+def record_checkpoint(db: Database, new: NewCheckpoint) -> int:
+    """Returns the id of the checkpoint with these bytes, recorded now unless it is known; a moved file is noted."""
+    values = column_values(new)
+    with db.transaction() as connection:
+        _insert_missing(connection, CHECKPOINT, [values | {"created_at": _now()}])
+        same = CHECKPOINT.c.sha256 == new.sha256
+        connection.execute(update(CHECKPOINT).where(same).values(file=values["file"]))
+        return int(connection.execute(select(CHECKPOINT.c.id).where(same)).scalar_one())
+
+
+def newest_checkpoint(db: Database, model: str, dataset: str, sigma: float) -> CheckpointRow | None:
+    """Returns the checkpoint recorded last for (model, dataset, sigma), None where there is none."""
+    c = CHECKPOINT.c
+    wanted = select(CHECKPOINT).where(c.model == model, c.dataset == dataset, c.sigma == finite("sigma", sigma))
+    with db.read() as connection:
+        row = connection.execute(wanted.order_by(c.created_at.desc(), c.id.desc()).limit(1)).mappings().first()
+    return None if row is None else CheckpointRow(**{**row, "configuration": json.loads(row["configuration"])})
+
+
+def start_run(db: Database, new: NewRun, *, fresh: bool = False) -> RunHandle:
+    """Returns the newest run of this configuration and these edges, or a new one; `fresh` always makes a new one.
+
+    An interrupted run is marked running again; the handle has the status as it was found. Older attempts are kept.
+    """
+    values = column_values(new)
+    edges = {measure: _stored(measure, given) for measure, given in new.edges.items()}
+    key = {"configuration_hash": new.configuration_hash, "edges_hash": _edges_hash(edges)}
+    with db.transaction() as connection:
+        same = select(RUN).where(*(RUN.c[name] == value for name, value in key.items()))
+        known = connection.execute(same.order_by(RUN.c.attempt.desc()).limit(1)).mappings().first()
+        if known and not fresh:
+            if known["status"] == "interrupted":
+                resumed = update(RUN).where(RUN.c.id == known["id"])
+                connection.execute(resumed.values(status="running", updated_at=_now()))
+            return _handle(connection, known)
+        attempt = known["attempt"] + 1 if known else 1
+        moment = _now()
+        times = {"created_at": moment, "updated_at": moment, "seconds": 0.0}
+        row = values | key | times | {"attempt": attempt, "status": "running"}
+        (run_id,) = connection.execute(RUN.insert().values(row)).inserted_primary_key or (0,)
+        bins = [
+            {"run_id": run_id, "measure": measure, "edges": _to_blob(e.edges), "coverages": _to_blob(e.coverages)}
+            for measure, e in edges.items()
+        ]
+        if bins:
+            connection.execute(BIN_EDGES.insert(), bins)
+        return RunHandle(int(run_id), attempt, "running", frozenset(), edges, created=True)
+
+
+def find_runs(db: Database, configuration_hash: str) -> list[RunHandle]:
+    """Returns every run of this configuration, whatever its edges, the newest first."""
+    wanted = select(RUN).where(RUN.c.configuration_hash == configuration_hash).order_by(RUN.c.id.desc())
+    with db.read() as connection:
+        return [_handle(connection, row) for row in connection.execute(wanted).mappings().all()]
+
+
+def add_scoring(db: Database, new: NewScoring) -> int:
+    """Returns the id of this scoring, added now unless the run has it; `coverage` is no part of what makes it one."""
+    values = column_values(new)
+    key = {name: value for name, value in values.items() if name != "coverage"}
+    with db.transaction() as connection:
+        _insert_missing(connection, SCORING, [values | {"created_at": _now()}])
+        same = (SCORING.c[name].is_not_distinct_from(value) for name, value in key.items())
+        return int(connection.execute(select(SCORING.c.id).where(*same)).scalar_one())
+
+
+def store_inputs(db: Database, run_id: int, evidence: Sequence[EvidenceRow], samples: Sequence[SampleRow] = ()) -> None:
+    """Stores the evidence of some inputs and the certificates made from it, together; what is stored already stays.
+
+    Raises:
+        ValueError: a value that cannot be stored, naming the column; nothing is stored then.
+    """
+    rows = [{"run_id": run_id} | column_values(row) for row in evidence]
+    certificates = [column_values(row) for row in samples]
+    with db.transaction() as connection:
+        _insert_missing(connection, EVIDENCE, rows)
+        _insert_missing(connection, CERTIFIED_SAMPLE, certificates)
+        connection.execute(update(RUN).where(RUN.c.id == run_id).values(updated_at=_now()))
+
+
+def store_samples(db: Database, samples: Sequence[SampleRow]) -> None:
+    """Stores certificates made from evidence that is stored already; raises ValueError as `store_inputs` does."""
+    certificates = [column_values(row) for row in samples]
+    with db.transaction() as connection:
+        _insert_missing(connection, CERTIFIED_SAMPLE, certificates)
+
+
+def finish_run(db: Database, run_id: int, status: Status, seconds_added: float, warnings: Sequence[str] = ()) -> None:
+    """Sets how a run ended, and adds the seconds it took this time and what should be known about it."""
+    with db.transaction() as connection:
+        run = RUN.c.id == run_id
+        stored = connection.execute(select(RUN.c.warnings).where(run)).scalar_one()
+        known = json.loads(stored) if stored else []
+        every = known + [warning for warning in dict.fromkeys(warnings) if warning not in known]
+        changes = {
+            "status": status,
+            "seconds": RUN.c.seconds + finite("seconds", seconds_added),
+            "warnings": json.dumps(every) if every else None,
+            "updated_at": _now(),
+        }
+        connection.execute(update(RUN).where(run).values(changes))
+
+
+def load_edges(db: Database, run_id: int) -> dict[str, StoredEdges]:
+    """Returns the bins of a run by measure, bit for bit as they were given."""
+    with db.read() as connection:
+        return _edges_of(connection, run_id)
+
+
+def load_evidence(db: Database, run_id: int) -> Iterator[EvidenceRow]:
+    """Yields the evidence of a run in the order of its inputs."""
+    return _pages(db, run_id, scoring_id=None)
+
+
+def evidence_without_samples(db: Database, run_id: int, scoring_id: int) -> Iterator[EvidenceRow]:
+    """Yields the evidence of a run that has no certificate under a scoring yet; storing some while reading is fine."""
+    return _pages(db, run_id, scoring_id)
+
+
+def _pages(db: Database, run_id: int, scoring_id: int | None) -> Iterator[EvidenceRow]:
+    e, s = EVIDENCE.c, CERTIFIED_SAMPLE.c
+    columns = (e.input_index, e.label, e.n0, e.n, e.counts, e.seconds)
+    wanted = select(*columns).where(e.run_id == run_id).order_by(e.input_index).limit(PAGE)
+    if scoring_id is not None:
+        scored = select(s.input_index).where(s.scoring_id == scoring_id, s.input_index == e.input_index)
+        wanted = wanted.where(~scored.exists())
+    last = -1
+    while True:
+        with db.read() as connection:
+            page = connection.execute(wanted.where(e.input_index > last)).all()
+        if not page:
+            return
+        yield from (EvidenceRow(*row) for row in page)
+        last = page[-1].input_index
+
+
+def _handle(connection: Connection, row: RowMapping) -> RunHandle:
+    run_id = row["id"]
+    finished = connection.execute(select(EVIDENCE.c.input_index).where(EVIDENCE.c.run_id == run_id)).scalars()
+    return RunHandle(
+        run_id, row["attempt"], row["status"], frozenset(finished), _edges_of(connection, run_id), created=False
+    )
+
+
+def _edges_of(connection: Connection, run_id: int) -> dict[str, StoredEdges]:
+    rows = connection.execute(select(BIN_EDGES).where(BIN_EDGES.c.run_id == run_id).order_by(BIN_EDGES.c.measure))
+    return {row.measure: StoredEdges(_from_blob(row.edges), _from_blob(row.coverages)) for row in rows}
+
+
+def _stored(measure: str, given: MeasureEdges) -> StoredEdges:
+    stored = StoredEdges(np.asarray(given.edges, dtype="<f8"), np.asarray(given.coverages, dtype="<f8"))
+    for name, values in stored._asdict().items():
+        if values.ndim != 1 or not np.isfinite(values).all():
+            raise ValueError(f"{name} of {measure} must be a row of finite numbers")
+    if stored.edges.shape != stored.coverages.shape or (np.diff(stored.edges) <= 0).any():
+        raise ValueError(f"edges of {measure} must increase, with a coverage each")
+    return stored
+
+
+def _edges_hash(edges: Mapping[str, StoredEdges]) -> str:
+    digest = hashlib.sha256()
+    for measure, stored in sorted(edges.items()):
+        digest.update(f"{measure}:{len(stored.edges)}:".encode())
+        digest.update(_to_blob(stored.edges) + _to_blob(stored.coverages))
+    return digest.hexdigest()
+
+
+def _to_blob(values: Array) -> bytes:
+    return np.ascontiguousarray(values, dtype="<f8").tobytes()
+
+
+def _from_blob(blob: bytes) -> Array:
+    return np.frombuffer(blob, dtype="<f8").astype(np.float64)
+
+
+def _insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts the rows whose key is new. Unlike INSERT OR IGNORE, a row that violates a CHECK raises."""
+    if not rows:
+        return
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(insert(table).on_conflict_do_nothing(), list(rows))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
