@@ -61,7 +61,7 @@ def no_majority(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
     One bound suffices: the statement fails only if the bound of the truly largest class fails, whichever it is, and
     the largest of the bounds, the bound of the largest count, is at least that one.
     """
-    upper = bounder.upper(outcomes.everyone.max(axis=-1), shares=1)
+    upper = bounder.upper(outcomes.largest, shares=1)
     return Guarantee(stays_below_half(upper), upper <= 0.5, 1.0 - upper, upper)
 
 

@@ -54,6 +54,7 @@ class Outcomes:
     rejected: Amounts  # [...] uncertain, of any class
     rivals: Amounts  # [..., G] competitors, each a class or the merged rest
     everyone: Amounts  # [..., G'] all classes, grouped the same way
+    largest: Amounts  # [...] the class with the most, whichever it is, never grouped
 
     @property
     def groups(self) -> int:
@@ -79,7 +80,8 @@ def outcomes(
         rest = ranked[..., most_groups - 1 :].sum(axis=-1, keepdims=True)
         ranked = np.concatenate([ranked[..., : most_groups - 1], rest], axis=-1)
     leader = take(certain, choice.class_index)
-    return Outcomes(total, leader, rejected, ranked, np.concatenate([leader[..., None], ranked], axis=-1))
+    everyone = np.concatenate([leader[..., None], ranked], axis=-1)
+    return Outcomes(total, leader, rejected, ranked, everyone, certain.max(axis=-1))
 
 
 def from_counts(counts: Counts, choice: Choice) -> Outcomes:

@@ -1,0 +1,135 @@
+"""Clopper-Pearson bounds against the binomial tail that defines them."""
+
+from fractions import Fraction
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import beta, binom, binomtest, norm
+
+from rsuq_cli.certificates.bounds import (
+    Known,
+    Sampled,
+    ceiling_radius,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+)
+
+LEVELS = [0.5, 0.05, 0.001, 1e-6, 1e-9]
+SIZES = [1, 2, 10, 1_000, 10_000, 1_000_000]
+
+
+def some_counts(n: int) -> list[int]:
+    return sorted({0, 1, n // 100, n // 3, n // 2, n - n // 5, n - 1, n} & set(range(n + 1)))
+
+
+@pytest.mark.parametrize("alpha", LEVELS)
+@pytest.mark.parametrize("n", SIZES)
+def test_bounds_are_the_quantiles_of_the_beta_distribution(n: int, alpha: float) -> None:
+    for k in some_counts(n):
+        lower, upper = float(clopper_pearson_lower(k, n, alpha)), float(clopper_pearson_upper(k, n, alpha))
+        assert lower == pytest.approx(beta.ppf(alpha, k, n - k + 1) if k else 0.0, rel=1e-11)
+        assert upper == pytest.approx(beta.isf(alpha, k + 1, n - k) if k < n else 1.0, rel=1e-11)
+
+
+@pytest.mark.parametrize("alpha", LEVELS)
+@pytest.mark.parametrize("n", SIZES)
+def test_bounds_solve_the_binomial_tail_equation(n: int, alpha: float) -> None:
+    for k in some_counts(n):
+        lower, upper = float(clopper_pearson_lower(k, n, alpha)), float(clopper_pearson_upper(k, n, alpha))
+        if k > 0:
+            assert binom.sf(k - 1, n, lower) == pytest.approx(alpha, rel=1e-6)
+        if k < n:
+            # Next to 1 the few digits that are left of 1 - upper widen the bound visibly.
+            exact = upper < 1 - 1e-6
+            assert binom.cdf(k, n, upper) <= alpha * (1 + 1e-6)
+            assert not exact or binom.cdf(k, n, upper) == pytest.approx(alpha, rel=1e-6)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 7), (3, 7), (7, 7), (812, 1000)])
+def test_two_one_sided_bounds_are_the_exact_interval(k: int, n: int) -> None:
+    interval = binomtest(k, n).proportion_ci(confidence_level=0.98, method="exact")
+    assert float(clopper_pearson_lower(k, n, 0.01)) == pytest.approx(interval.low, abs=1e-10)
+    assert float(clopper_pearson_upper(k, n, 0.01)) == pytest.approx(interval.high, abs=1e-10)
+
+
+def tail_from(k: int, n: int, p: Fraction) -> Fraction:
+    return sum((comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1)), Fraction(0))
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.001, 1e-9])
+@pytest.mark.parametrize("n", [1, 2, 9, 30])
+def test_rounding_errs_on_the_safe_side_in_exact_arithmetic(n: int, alpha: float) -> None:
+    for k in range(n + 1):
+        lower = Fraction(float(clopper_pearson_lower(k, n, alpha)))
+        upper = Fraction(float(clopper_pearson_upper(k, n, alpha)))
+        assert k == 0 or tail_from(k, n, lower) <= Fraction(alpha)
+        assert k == n or 1 - tail_from(k + 1, n, upper) <= Fraction(alpha)
+
+
+@pytest.mark.parametrize("bound", [clopper_pearson_lower, clopper_pearson_upper])
+def test_a_table_of_many_counts_equals_the_counts_one_by_one(bound) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 501, (40, 25))
+    totals = rng.integers(500, 510, (40, 1))
+    for total in (np.array(500), totals):
+        many = bound(counts, total, 0.001)
+        each = np.broadcast_to(total, counts.shape)
+        assert many.shape == counts.shape
+        for at in [(0, 0), (7, 3), (39, 24)]:
+            assert many[at] == bound(int(counts[at]), int(each[at]), 0.001)
+    assert np.array_equal(bound(counts, 500, 0.001), bound(counts.astype(float), 500, 0.001))
+    sparse = np.append(counts.ravel(), 10**6)  # too few counts for a table of a million
+    assert np.array_equal(bound(sparse, 10**6, 0.001)[:60], bound(sparse[:60], 10**6, 0.001))
+
+
+@given(st.integers(1, 10**6), st.data(), st.floats(1e-9, 0.4))
+@settings(deadline=None)
+def test_bounds_grow_with_the_count_and_tighten_with_alpha(n: int, data: st.DataObject, alpha: float) -> None:
+    k = data.draw(st.integers(0, n - 1))
+    lower, upper = clopper_pearson_lower([k, k + 1], n, alpha), clopper_pearson_upper([k, k + 1], n, alpha)
+    assert lower[0] < lower[1]
+    assert upper[0] < upper[1]
+    assert (lower <= np.array([k, k + 1]) / n).all()
+    assert (upper >= np.array([k, k + 1]) / n).all()
+    assert (clopper_pearson_lower([k, k + 1], n, 2 * alpha) >= lower).all()
+    assert (clopper_pearson_upper([k, k + 1], n, 2 * alpha) <= upper).all()
+
+
+def test_no_samples_bound_nothing() -> None:
+    assert float(clopper_pearson_lower(0, 0, 0.001)) == 0.0
+    assert float(clopper_pearson_upper(0, 0, 0.001)) == 1.0
+
+
+def test_no_counts_have_no_bounds() -> None:
+    assert clopper_pearson_lower(np.zeros((0, 3), dtype=np.int64), 10, 0.001).shape == (0, 3)
+
+
+def test_shares_divide_alpha_exactly() -> None:
+    sampled = Sampled(np.array([1000, 2000]), 0.001)
+    counts = np.array([[900, 10], [900, 10]])
+    totals = np.array([[1000], [2000]])
+    assert np.array_equal(sampled.lower(counts, shares=4), clopper_pearson_lower(counts, totals, 0.001 / 4))
+    assert np.array_equal(sampled.upper(counts[:, 0], shares=2), clopper_pearson_upper([900, 900], [1000, 2000], 5e-4))
+
+
+def test_known_masses_are_their_own_bounds_and_never_leave_the_unit_interval() -> None:
+    known = Known(np.ones(1))
+    masses = np.array([0.0, 0.3, 1.0])
+    assert np.array_equal(known.lower(masses, shares=7), masses)
+    assert np.array_equal(known.upper(masses, shares=7), masses)
+    assert known.lower([1.0 + 2e-16], shares=1) == 1.0
+    assert known.upper([-1e-17], shares=1) == 0.0
+
+
+@pytest.mark.parametrize(("n", "radius"), [(10**3, 2.463), (10**4, 3.199), (10**5, 3.811), (10**6, 4.347)])
+def test_ceiling(n: int, radius: float) -> None:
+    assert ceiling_radius(n, 0.001, 1.0) == pytest.approx(radius, abs=6e-4)
+    assert ceiling_radius(n, 0.001, 0.25) <= 0.25 * norm.ppf(0.001 ** (1 / n))
+
+
+def test_too_few_samples_certify_nothing() -> None:
+    assert ceiling_radius(9, 0.001, 1.0) == 0.0  # 0.001^(1/9) = 0.464
+    assert ceiling_radius(10, 0.001, 1.0) > 0.0  # 0.001^(1/10) = 0.501
