@@ -1,0 +1,129 @@
+"""One way to a model that is ready to certify: named or the user's own, weights in, checked by a forward pass.
+
+Invariant: an opened model is in eval mode, needs no gradients, and has shown that it maps `[2, C, H, W]` to finite
+logits `[2, num_classes]`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.models.checkpoints import sha256_of
+from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
+from rsuq_cli.models.weights import StateDict, load_into, read_weights
+from rsuq_cli.models.zoo import Shape, build
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that can be certified, and what identifies the function it computes.
+
+    `weights_sha256` is the hash of the weights file; for a factory's own weights, of its state dict and source file
+    together (its source may hold constants). `source_sha256` is the hash of a factory's file, "" for the zoo. `source`
+    says where the weights come from; `metadata` is what the weights file says about itself.
+    """
+
+    module: nn.Module
+    spec: str
+    weights_sha256: str
+    source_sha256: str
+    source: str
+    metadata: dict[str, Any]
+
+
+def open_model(
+    spec: str,
+    *,
+    shape: Shape,
+    num_classes: int,
+    weights: Path | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> LoadedModel:
+    """Returns the model `spec` (a name of the zoo, or a factory) with its weights, on the CPU.
+
+    `mean` and `std` per channel stand in where a zoo model's weights file holds no normalisation. Raises BadInput for
+    an unknown name, a factory that fails, a zoo model without weights, weights of another architecture, class count
+    or input shape, and a network whose output is not `[2, num_classes]`.
+    """
+    custom: CustomModel | None = None
+    if is_custom(spec):
+        custom = load_factory(spec, shape=shape, num_classes=num_classes)
+        module = custom.module
+    else:
+        module = build(spec, shape=shape, num_classes=num_classes, mean=mean, std=std)
+    source_sha256 = custom.source_sha256 if custom else ""
+    metadata: dict[str, Any] = {}
+    if weights is not None:
+        state = read_weights(weights)
+        _check_metadata(state, weights, shape, num_classes)
+        load_into(module, state, weights)
+        digest, source, metadata = sha256_of(weights), str(weights), state.metadata
+    elif custom is not None:
+        digest, source = content_sha256(module, salt=source_sha256), str(custom.source_file or spec)
+    else:
+        raise BadInput(f"{spec} has no weights", f"train it with rsuq train --model {spec}, or give --weights")
+    module.to("cpu").eval().requires_grad_(False)
+    check_output(module, spec, shape, num_classes)
+    return LoadedModel(module, spec, digest, source_sha256, source, metadata)
+
+
+def content_sha256(module: nn.Module, *, salt: str = "") -> str:
+    """Returns the hex sha256 over names, types, shapes and values of a state dict, and `salt`."""
+    digest = hashlib.sha256(salt.encode())
+    for name, value in sorted(module.state_dict().items()):
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_output(module: nn.Module, spec: str, shape: Shape, num_classes: int) -> None:
+    """Raises BadInput unless the module maps zeros `[2, C, H, W]` to finite floating logits `[2, num_classes]`."""
+    given = f"[2, {', '.join(map(str, shape))}]"
+    try:
+        with torch.inference_mode():
+            logits = module(torch.zeros(2, *shape))
+    except Exception as error:  # whatever the user's network raises
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(
+            f"{spec}: a forward pass on {given} raised {type(error).__name__}: {reason}",
+            "it must take the data's shape",
+        ) from error
+    if not isinstance(logits, torch.Tensor):
+        raise BadInput(f"{spec}: the output is a {type(logits).__name__}, not a tensor of logits", "return the logits")
+    if logits.ndim != 2 or logits.shape[0] != 2:
+        raise BadInput(
+            f"{spec}: {given} gave an output of {list(logits.shape)}, not [2, {num_classes}]", "return [N, classes]"
+        )
+    if logits.shape[1] != num_classes:
+        raise BadInput(
+            f"{spec} answers with {logits.shape[1]} classes, and the data have {num_classes}",
+            "give the model or the data set of the same classes",
+        )
+    if not logits.is_floating_point() or not logits.isfinite().all():
+        raise BadInput(f"{spec}: the logits are not finite floating-point numbers", "check its weights")
+
+
+def _check_metadata(state: StateDict, path: Path, shape: Shape, num_classes: int) -> None:
+    """Raises BadInput where a checkpoint of ours says that it belongs to other data.
+
+    The weights alone do not tell: a network with global pooling takes images of any size.
+    """
+    names = state.metadata.get("class_names")
+    if isinstance(names, list) and len(names) != num_classes:
+        raise BadInput(
+            f"{path} was trained for {len(names)} classes, and the data have {num_classes}", "give data of its classes"
+        )
+    trained = state.metadata.get("shape")
+    if isinstance(trained, list) and tuple(trained) != shape:
+        theirs, ours = ("×".join(map(str, sides)) for sides in (trained, shape))
+        raise BadInput(f"{path} was trained on inputs of {theirs}, and the data are {ours}", "give data of its shape")

@@ -1,0 +1,1 @@
+"""Training of classifiers that answer well under Gaussian noise."""

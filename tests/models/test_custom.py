@@ -1,0 +1,154 @@
+"""The user's own factories: what is passed, and one line for everything that goes wrong."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.models.custom import is_custom, load_factory
+
+SOURCE = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, shape=(1, 2, 2), num_classes=2):
+        super().__init__()
+        self.told = (shape, num_classes)
+        self.fc = nn.Linear(shape[0] * shape[1] * shape[2], num_classes)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))
+
+def plain(): return Net()
+def classes(num_classes): return Net(num_classes=num_classes)
+def both(*, shape, num_classes, width=3): return Net(shape, num_classes)
+def needs(depth, num_classes): return Net()
+def fails(): raise ValueError("no\\n   luck")
+def quits(): raise SystemExit("bye")
+def number(): return 3
+def by_place(depth, /): return Net()
+def anything(*args, **kwargs): return Net()
+constant = 5
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(SOURCE)
+    return path
+
+
+def load(spec: str) -> torch.nn.Module:
+    return load_factory(spec, shape=(3, 4, 5), num_classes=7).module
+
+
+def refusal(spec: str) -> str:
+    with pytest.raises(BadInput) as caught:
+        load(spec)
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("factory", "told"),
+    [
+        ("plain", ((1, 2, 2), 2)),
+        ("classes", ((1, 2, 2), 7)),
+        ("both", ((3, 4, 5), 7)),
+        ("Net", ((3, 4, 5), 7)),
+        ("anything", ((1, 2, 2), 2)),
+    ],
+)
+def test_a_factory_gets_what_its_signature_names(file: Path, factory: str, told: object) -> None:
+    assert load(f"{file}:{factory}").told == told
+
+
+def test_the_source_file_identifies_it(file: Path) -> None:
+    custom = load_factory(f"{file}:plain", shape=(1, 2, 2), num_classes=2)
+    assert custom.source_sha256 == hashlib.sha256(SOURCE.encode()).hexdigest()
+    assert custom.source_file == file
+    assert custom.spec == f"{file}:plain"
+
+
+def test_a_changed_file_is_read_anew(file: Path) -> None:
+    load(f"{file}:plain")
+    file.write_text(SOURCE.replace("constant = 5", "def later(): return Net(num_classes=9)"))
+    assert load(f"{file}:later").told == ((1, 2, 2), 9)
+
+
+def test_a_module_in_the_working_directory(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = file.parent / "my_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "nets.py").write_text(SOURCE)
+    monkeypatch.chdir(file.parent)
+    path_before = list(sys.path)
+    assert load("my_package.nets:both").told == ((3, 4, 5), 7)
+    assert sys.path == path_before
+
+
+def test_a_file_may_import_its_neighbour(file: Path) -> None:
+    (file.parent / "neighbour_of_mine.py").write_text("from torch.nn import Identity\n")
+    user = file.parent / "user.py"
+    user.write_text("def make():\n    from neighbour_of_mine import Identity\n    return Identity()\n")
+    assert isinstance(load(f"{user}:make"), torch.nn.Identity)
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        ("clases", "'clases' is not there"),
+        ("constant", "int, not a function"),
+        ("needs", "needs depth"),
+        ("by_place", "needs depth"),
+        ("fails", "ValueError: no luck"),
+        ("quits", "SystemExit"),
+        ("number", "returned a int"),
+    ],
+)
+def test_what_a_factory_does_wrong_is_one_line(file: Path, factory: str, words: str) -> None:
+    assert words in refusal(f"{file}:{factory}")
+
+
+def test_an_error_names_the_users_own_line(file: Path) -> None:
+    line = SOURCE.splitlines().index('def fails(): raise ValueError("no\\n   luck")') + 1
+    assert f"mine.py, line {line}" in refusal(f"{file}:fails")
+
+
+def test_a_misspelt_factory_shows_the_nearest(file: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        load(f"{file}:clases")
+    assert "classes" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("def make(:", "SyntaxError"), ("import no_such_module_at_all", "no_such_module_at_all"), ("1 / 0", "line 1")],
+)
+def test_a_file_that_does_not_run(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(content)
+    assert words in refusal(f"{path}:make")
+
+
+def test_missing_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "imports_what_is_missing.py").write_text("import no_such_module_at_all")
+    monkeypatch.chdir(tmp_path)
+    assert "there is no file" in refusal(f"{tmp_path}/absent.py:make")
+    assert "there is no module no_such_package" in refusal("no_such_package.nets:make")
+    assert "importing it raised ModuleNotFoundError" in refusal("imports_what_is_missing:make")
+    assert "names no factory" in refusal("net.py")
+    assert "names no factory" in refusal("net.py:")
+
+
+@pytest.mark.parametrize(
+    ("spec", "custom"), [("cnn", False), ("a.b:c", True), ("x/y.py:f", True), ("y.py", True), ("resnet110", False)]
+)
+def test_a_spec_is_told_from_a_name(spec: str, custom: bool) -> None:
+    assert is_custom(spec) is custom

@@ -1,0 +1,284 @@
+"""The loop: it learns, it repeats itself, and an interrupted run ends as an uninterrupted one, bit for bit."""
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from rsuq_cli.datasets.catalogue import open_dataset
+from rsuq_cli.datasets.dataset import Dataset, pixels
+from rsuq_cli.errors import BadInput
+from rsuq_cli.models.zoo import build
+from rsuq_cli.training.loop import StepProgress, TrainResult, accuracy, train
+from rsuq_cli.training.resume import EpochRecord
+from rsuq_cli.training.settings import TrainSettings, default_batch_size, default_epochs
+from rsuq_cli.training.statistics import channel_statistics
+
+CPU = torch.device("cpu")
+SETTINGS = TrainSettings(sigma=0.25, epochs=4, batch_size=16)
+Stripes = Callable[..., Dataset]
+
+
+def network(seed: int = 0) -> nn.Module:
+    """Returns a small network with batch norm and dropout, whose states and draws a resume must get right."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(16, 2)
+    )
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    states = first.state_dict(), second.state_dict()
+    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def without_seconds(result: TrainResult) -> list[EpochRecord]:
+    return [replace(record, seconds=0.0) for record in result.history]
+
+
+def interrupt_after(epochs: int) -> Callable[[EpochRecord], None]:
+    def on_epoch(record: EpochRecord) -> None:
+        if record.epoch == epochs:
+            raise KeyboardInterrupt
+
+    return on_epoch
+
+
+def interrupt_in(epoch: int) -> Callable[[StepProgress], None]:
+    def on_step(progress: StepProgress) -> None:
+        if (progress.epoch, progress.step) == (epoch, 2):
+            raise KeyboardInterrupt
+
+    return on_step
+
+
+def test_it_learns(stripes: Stripes) -> None:
+    model = network()
+    before = accuracy(model, stripes().load("test"), sigma=0.25, seed=0, device=CPU)
+    result = train(model, stripes(), replace(SETTINGS, epochs=15), device=CPU)
+    after = accuracy(model, stripes().load("test"), sigma=0.25, seed=0, device=CPU)
+    assert after.clean == 1.0 > before.clean
+    assert after.noisy >= 0.8
+    assert result.history[-1].loss < result.history[0].loss
+    assert result.epochs_done == 15
+    assert (result.accuracy_clean, result.accuracy_noisy) == (1.0, result.history[-1].accuracy_noisy)
+    assert result.seconds == pytest.approx(sum(record.seconds for record in result.history))
+    assert not model.training
+
+
+def test_the_same_call_gives_the_same_weights_and_another_seed_others(stripes: Stripes) -> None:
+    models = [network() for _ in range(3)]
+    for model, seed in zip(models, (0, 0, 1), strict=True):
+        torch.manual_seed(hash(model) % 1000)  # the caller's global state must not matter
+        train(model, stripes(crop=True, flip=True), replace(SETTINGS, seed=seed), device=CPU)
+    assert same(models[0], models[1])
+    assert not same(models[0], models[2])
+
+
+def test_a_model_in_eval_mode_is_trained_all_the_same(stripes: Stripes) -> None:
+    first, second = network(), network().eval()
+    for model in (first, second):
+        train(model, stripes(), SETTINGS, device=CPU)
+    assert same(first, second)
+
+
+def test_the_callers_random_state_is_left_alone(stripes: Stripes) -> None:
+    model = network()
+    before = torch.get_rng_state()
+    train(model, stripes(), SETTINGS, device=CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("finished", [1, 3])
+@pytest.mark.parametrize("at_step", [True, False])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    stripes: Stripes, tmp_path: Path, finished: int, at_step: bool
+) -> None:
+    data, state = stripes(crop=True, flip=True), tmp_path / "state"
+    whole = network()
+    uninterrupted = train(whole, data, SETTINGS, device=CPU)
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            network(),
+            data,
+            SETTINGS,
+            device=CPU,
+            resume_file=state,
+            on_step=interrupt_in(finished + 1) if at_step else None,
+            on_epoch=None if at_step else interrupt_after(finished),
+        )
+    resumed = network(seed=99)  # whatever the caller starts from, the state replaces it
+    result = train(resumed, data, SETTINGS, device=CPU, resume_file=state)
+    assert same(whole, resumed)
+    assert result.resumed_after == finished
+    assert result.restarted == ""
+    assert without_seconds(result) == without_seconds(uninterrupted)
+
+
+def test_an_interrupt_before_the_first_epoch_ends_leaves_no_state(stripes: Stripes, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), stripes(), SETTINGS, device=CPU, resume_file=tmp_path / "state", on_step=interrupt_in(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_run_trains_no_more(stripes: Stripes, tmp_path: Path) -> None:
+    state, first, again = tmp_path / "state", network(), network(seed=5)
+    train(first, stripes(), SETTINGS, device=CPU, resume_file=state)
+    steps: list[StepProgress] = []
+    result = train(again, stripes(), SETTINGS, device=CPU, resume_file=state, on_step=steps.append)
+    assert not steps
+    assert result.resumed_after == result.epochs_done == 4
+    assert same(first, again)
+
+
+@pytest.mark.parametrize("kind", ["settings", "damaged"])
+def test_a_state_that_does_not_belong_is_replaced_and_said(stripes: Stripes, tmp_path: Path, kind: str) -> None:
+    state, expected, model = tmp_path / "state", network(), network()
+    train(network(), stripes(), replace(SETTINGS, epochs=2), device=CPU, resume_file=state)
+    if kind == "damaged":
+        state.write_bytes(b"damaged")
+    result = train(model, stripes(), SETTINGS, device=CPU, resume_file=state)
+    train(expected, stripes(), SETTINGS, device=CPU)
+    assert str(state) in result.restarted
+    assert ("damaged" in result.restarted) is (kind == "damaged")
+    assert result.resumed_after == 0
+    assert same(model, expected)
+    assert train(model, stripes(), SETTINGS, device=CPU, resume_file=state).resumed_after == 4
+
+
+def test_callbacks_see_every_step_and_epoch(stripes: Stripes) -> None:
+    steps: list[StepProgress] = []
+    epochs: list[EpochRecord] = []
+    train(network(), stripes(), SETTINGS, device=CPU, on_step=steps.append, on_epoch=epochs.append)
+    assert steps == [StepProgress(epoch, 4, step, 3) for epoch in (1, 2, 3, 4) for step in (1, 2, 3)]
+    assert [record.epoch for record in epochs] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(60, 16), (60, 60), (60, 64), (7, 2), (3, 2)])
+def test_an_epoch_sees_every_image_once_in_batches_that_are_not_smaller(
+    stripes: Stripes, count: int, batch_size: int
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    class Watching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(16, 2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if self.training:
+                seen.append(images.detach().clone())
+            return self.inner(images.flatten(1))  # type: ignore[no-any-return]
+
+    data = stripes((count, 20, 20))
+    # Noise too small to tell images apart by anything but their own pixels.
+    train(Watching(), data, TrainSettings(sigma=1e-9, epochs=1, batch_size=batch_size), device=CPU)
+    rows = torch.cat(seen).flatten(1)
+    expected = pixels(data.load("train").images).flatten(1)
+    assert sorted(map(tuple, rows.mul(255).round().int().tolist())) == sorted(
+        map(tuple, expected.mul(255).round().int().tolist())
+    )
+    assert min(map(len, seen)) >= min(batch_size, count)
+
+
+def test_the_noise_is_fresh_in_every_step_and_epoch(stripes: Stripes) -> None:
+    noises: list[torch.Tensor] = []
+    images = pixels(stripes((2, 2, 2)).load("train").images)
+
+    class Watching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(16, 2)
+
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            if self.training:
+                noises.append(batch.detach().clone())
+            return self.inner(batch.flatten(1))  # type: ignore[no-any-return]
+
+    train(Watching(), stripes((2, 2, 2)), TrainSettings(sigma=0.25, epochs=5, batch_size=2), device=CPU)
+    draws = torch.cat([batch - image for batch in noises for image in images])
+    assert len(draws.unique(dim=0)) == len(draws)
+    assert len(noises) == 5
+
+
+def test_without_a_calibration_split_part_of_train_is_measured(stripes: Stripes) -> None:
+    data = stripes((60, 0, 20))
+    model = network()
+    result = train(model, data, SETTINGS, device=CPU)
+    measured = accuracy(model, data.load("train"), sigma=0.25, seed=0, device=CPU)
+    assert (result.accuracy_clean, result.accuracy_noisy) == measured
+
+
+def test_accuracy_counts_right_answers_and_restores_the_mode(stripes: Stripes) -> None:
+    class Top(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.stack([images[:, :, :2].mean((1, 2, 3)), images[:, :, 2:].mean((1, 2, 3))], 1)
+
+    split = stripes((700, 300, 0)).load("train")
+    model = Top().train()
+    assert accuracy(model, split, sigma=1e-6, seed=0, device=CPU) == (1.0, 1.0)
+    assert model.training
+    assert accuracy(model, split, sigma=100.0, seed=0, device=CPU).noisy == pytest.approx(0.5, abs=0.1)
+
+
+def test_what_cannot_be_trained_is_refused(stripes: Stripes) -> None:
+    with pytest.raises(BadInput, match="0 training images"):
+        train(network(), stripes((0, 0, 4)), SETTINGS, device=CPU)
+    with pytest.raises(BadInput, match="no parameters"):
+        train(nn.Flatten(), stripes(), SETTINGS, device=CPU)
+
+
+def test_a_run_that_diverges_says_so_and_keeps_no_state(stripes: Stripes, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="diverged in epoch 1"):
+        train(
+            nn.Sequential(nn.Flatten(), nn.Linear(16, 16), nn.Linear(16, 2)),
+            stripes(),
+            replace(SETTINGS, learning_rate=1e30),
+            device=CPU,
+            resume_file=tmp_path / "state",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_names_the_file_and_keeps_the_last_state(
+    stripes: Stripes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fill_the_disk(record: EpochRecord) -> None:
+        monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(BadInput, match="No space left") as caught:
+        train(network(), stripes(), SETTINGS, device=CPU, resume_file=state, on_epoch=fill_the_disk)
+    assert str(state) in caught.value.message
+    monkeypatch.undo()
+    assert train(network(), stripes(), SETTINGS, device=CPU, resume_file=state).resumed_after == 1
+
+
+def test_too_little_device_memory_names_the_batch_size(stripes: Stripes) -> None:
+    class Greedy(nn.Linear):
+        def forward(self, _images: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 3 TiB")
+
+    with pytest.raises(BadInput, match="batch size of 16"):
+        train(Greedy(16, 2), stripes(), SETTINGS, device=CPU)
+
+
+@pytest.mark.slow
+def test_the_cnn_learns_the_digits_under_noise() -> None:
+    data = open_dataset("digits")
+    statistics = channel_statistics(data.load("train"))
+    torch.manual_seed(0)
+    model = build("cnn", shape=data.shape, num_classes=10, mean=statistics.mean, std=statistics.std)
+    settings = TrainSettings(sigma=0.25, epochs=default_epochs("cnn", data), batch_size=default_batch_size(data))
+    result = train(model, data, settings, device=CPU)
+    assert result.accuracy_noisy > 0.95
+    assert accuracy(model, data.load("test"), sigma=0.25, seed=0, device=CPU).clean > 0.97
