@@ -6,6 +6,8 @@ at most `alpha` each, whatever the probability is (Clopper and Pearson 1934); nu
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +20,8 @@ Array = npt.NDArray[np.float64]
 
 # The inverse of the incomplete beta function is good to a few units in the last place; this margin covers them.
 _ROUNDING = 1e-13
+# Fewer counts are not worth a search for equal ones; a table for more samples takes too much memory.
+_FEW, _LARGEST_TABLE = 64, 2_000_000
 
 
 def clopper_pearson_lower(count: npt.ArrayLike, n: npt.ArrayLike, alpha: float) -> Array:
@@ -26,7 +30,7 @@ def clopper_pearson_lower(count: npt.ArrayLike, n: npt.ArrayLike, alpha: float) 
     `count` and `n` broadcast; counts may be fractional (planning), 0 <= count <= n. Clopper and Pearson 1934: the
     alpha-quantile of Beta(count, n - count + 1).
     """
-    return _by_distinct_values(count, n, lambda k, m: _lower(k, m, alpha))
+    return by_distinct_counts(_lower, count, n, alpha)
 
 
 def clopper_pearson_upper(count: npt.ArrayLike, n: npt.ArrayLike, alpha: float) -> Array:
@@ -34,7 +38,7 @@ def clopper_pearson_upper(count: npt.ArrayLike, n: npt.ArrayLike, alpha: float) 
 
     `count` and `n` broadcast. Clopper and Pearson 1934: the (1 - alpha)-quantile of Beta(count + 1, n - count).
     """
-    return _by_distinct_values(count, n, lambda k, m: _upper(k, m, alpha))
+    return by_distinct_counts(_upper, count, n, alpha)
 
 
 def _lower(count: Array, n: Array, alpha: float) -> Array:
@@ -51,24 +55,52 @@ def _upper(count: Array, n: Array, alpha: float) -> Array:
     return np.where(inside, np.minimum(bound, 1.0), 1.0).astype(np.float64)
 
 
-def _by_distinct_values(count: npt.ArrayLike, n: npt.ArrayLike, bound: Callable[[Array, Array], Array]) -> Array:
-    """Evaluates `bound` once for every distinct (count, n): a sweep has millions of counts and few distinct ones."""
-    counts, totals = np.broadcast_arrays(np.asarray(count), np.asarray(n))
-    if counts.size < 64:
-        return bound(counts.astype(np.float64), totals.astype(np.float64))
-    same_total = bool((totals == totals.flat[0]).all())
-    if same_total and np.issubdtype(counts.dtype, np.integer) and counts.max() < 16 * counts.size:
-        seen = np.zeros(int(counts.max()) + 1, dtype=bool)
-        seen[counts.ravel()] = True
-        distinct = np.flatnonzero(seen)
-        table = np.zeros(len(seen))
-        table[distinct] = bound(distinct.astype(np.float64), np.full(len(distinct), float(totals.flat[0])))
-        found: Array = table[counts]
-        return found
-    pairs, inverse = np.unique(
-        np.stack([counts.ravel().astype(np.float64), totals.ravel().astype(np.float64)]), axis=1, return_inverse=True
-    )
-    return np.asarray(bound(pairs[0], pairs[1])[inverse.ravel()]).reshape(counts.shape)
+# A bound of counts and totals, elementwise, at a level alpha.
+Bound = Callable[[Array, Array, float], Array]
+
+
+def by_distinct_counts(bound: Bound, count: npt.ArrayLike, n: npt.ArrayLike, alpha: float) -> Array:
+    """Returns `bound(count, n, alpha)`, evaluated once for every distinct pair: a sweep has millions, few distinct.
+
+    Whole counts of one total are looked up in a table that is kept, and filled in as counts come up.
+    """
+    counts, totals = np.asarray(count), np.asarray(n)
+    shape = np.broadcast_shapes(counts.shape, totals.shape)
+    size = math.prod(shape)
+    if size < _FEW:
+        wide, of = np.broadcast_arrays(counts, totals)
+        return bound(wide.astype(np.float64), of.astype(np.float64), alpha)
+    whole = np.issubdtype(counts.dtype, np.integer) and np.issubdtype(totals.dtype, np.integer)
+    if whole and (totals == totals.flat[0]).all() and int(totals.flat[0]) < _LARGEST_TABLE:
+        return np.broadcast_to(_from_table(bound, counts, int(totals.flat[0]), alpha), shape)
+    wide, of = np.broadcast_arrays(counts, totals)
+    if whole:
+        # One number for each pair sorts much faster than rows of two.
+        base = int(of.max()) + 1
+        distinct, inverse = np.unique(of.astype(np.int64).ravel() * base + wide.ravel(), return_inverse=True)
+        pairs = np.stack([distinct % base, distinct // base]).astype(np.float64)
+    else:
+        flat = np.stack([wide.ravel().astype(np.float64), of.ravel().astype(np.float64)])
+        pairs, inverse = np.unique(flat, axis=1, return_inverse=True)
+    return np.asarray(bound(pairs[0], pairs[1], alpha)[inverse.ravel()]).reshape(shape)
+
+
+def _from_table(bound: Bound, counts: npt.NDArray[Any], n: int, alpha: float) -> Array:
+    table = _table(bound, n, alpha)
+    found: Array = table[counts]
+    if np.isnan(found).any():
+        missing = np.zeros(n + 1, dtype=bool)
+        missing[counts.ravel()] = True
+        new = np.flatnonzero(missing & np.isnan(table))
+        table[new] = bound(new.astype(np.float64), np.full(len(new), float(n)), alpha)
+        found = table[counts]
+    return found
+
+
+@functools.lru_cache(maxsize=24)
+def _table(bound: Bound, n: int, alpha: float) -> Array:
+    """Returns the table of a bound for every count of n, NaN where it has not been needed yet."""
+    return np.full(n + 1, np.nan)
 
 
 class Bounder(Protocol):

@@ -10,6 +10,7 @@ guarantees CC (consistent and confident) and NCL (no confident label change).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
@@ -42,6 +43,8 @@ from rsuq_cli.certificates.outcomes import (
     take,
     without_rejection,
 )
+from rsuq_cli.certificates.radii import stays_above_half
+from rsuq_cli.certificates.sequential import AnyTime, Reachable
 
 Competitors = Literal["merged", "class-wise", "auto"]
 COMPETITORS: tuple[Competitors, ...] = ("merged", "class-wise", "auto")
@@ -50,16 +53,39 @@ DECISIONS: tuple[Decision, ...] = ("certain", "uncertain", "undecided")
 CERTAIN, UNCERTAIN, UNDECIDED = range(3)
 # Standard, CC, NCL and stays-uncertain: what one certificate prints, and what --family-wise splits alpha over.
 GUARANTEES = 4
+# How many samples a form is chosen for where their number is not known beforehand.
+_FORETOLD = 10_000
 
 
 class Method(NamedTuple):
-    """How votes become a certificate. `alpha` is the error budget of an input, `family_size` what it is split over."""
+    """How votes become a certificate. `alpha` is the error budget of an input, `family_size` what it is split over.
+
+    `sampling_error` is how far the samples' distribution may be from the one that a certificate is about (total
+    variation over all of them): what holds but for a probability p there holds but for p + sampling_error here.
+    `anytime` says that a stopping rule chose the number of samples, so that the bounds must hold at every number.
+    """
 
     sigma: float
     alpha: float = 0.001
     rule: Rule = "majority"
     competitors: Competitors = "merged"
     family_size: int = 1
+    sampling_error: float = 0.0
+    anytime: bool = False
+
+    @property
+    def error_budget(self) -> float:
+        """The error probability left to the bounds of one guarantee."""
+        return self.alpha / self.family_size - self.sampling_error
+
+    def bounder(self, total: npt.NDArray[Any]) -> Bounder:
+        """Returns the bounds that the error budget allows of counts among `total` samples."""
+        return AnyTime(total, self.error_budget) if self.anytime else Sampled(total, self.error_budget)
+
+    def ceiling(self, n: int) -> float:
+        """Returns the largest radius that n samples can certify, all of them for the class, in pixel units."""
+        lower = self.bounder(np.asarray(n)).lower(np.asarray(n), shares=1)
+        return self.sigma * float(stays_above_half(lower))
 
 
 def default_competitors(rule: Rule) -> Competitors:
@@ -96,18 +122,25 @@ class Certificates:
 
     def __getitem__(self, at: Any) -> Certificates:
         """Returns the certificates at an index or slice of the leading axes."""
-        values = {field.name: getattr(self, field.name)[at] for field in fields(self) if field.name != "bounds"}
-        return Certificates(
-            **values, bounds={name: Bounds(b.lower[at], b.upper[at]) for name, b in self.bounds.items()}
-        )
+        return self._each(lambda array: array[at])
+
+    def spread(self, shape: tuple[int, ...]) -> Certificates:
+        """Returns the certificates with that leading shape, into which theirs broadcast."""
+        return self._each(lambda array: array if array.shape == shape else np.broadcast_to(array, shape))
+
+    def _each(self, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Certificates:
+        values = {field.name: change(getattr(self, field.name)) for field in fields(self) if field.name != "bounds"}
+        bounds = {name: Bounds(change(b.lower), change(b.upper)) for name, b in self.bounds.items()}
+        return Certificates(**values, bounds=bounds)
 
 
 class _Problem(NamedTuple):
-    """Amounts to bound, the bounder, and the same amounts as the selection foretells them (to choose a form)."""
+    """Amounts to bound, the bounder, and both as the selection foretells them (to choose a form)."""
 
     estimated: Outcomes
     bounder: Bounder
-    foretold: Outcomes | None
+    foretold: Outcomes | None = None
+    foretelling: Bounder | None = None
 
 
 def certify(selection: Counts, estimation: Counts, method: Method) -> Certificates:
@@ -117,19 +150,62 @@ def certify(selection: Counts, estimation: Counts, method: Method) -> Certificat
     first, bounds are put on the second (Cohen et al. 2019, Algorithm "certify"). Radii are in the pixel units of
     `method.sigma`. Raises ValueError for an unknown rule or competitors.
     """
+    return certify_each(selection, estimation, [method])[0]
+
+
+def certify_each(selection: Counts, estimation: Counts, methods: Iterable[Method]) -> list[Certificates]:
+    """Returns what `certify` does for each of the methods; what they have in common is computed once."""
+    case = _Case.of(selection, estimation)
+    return [_of_case(case, method, method.bounder(case.estimated.total)) for method in methods]
+
+
+def hoped(selection: Counts, estimation: Counts, method: Method, n: int) -> Certificates:
+    """Returns the certificates that going on to n samples may give; radii to hope for, and no proof of anything.
+
+    The samples to come favour each guarantee as much as those so far allow (`sequential.Reachable`).
+    """
+    case = _Case.of(selection, estimation)
+    return _of_case(case, method, Reachable(case.estimated.total, method.error_budget, n))
+
+
+class _Case(NamedTuple):
+    """Votes, and what is chosen on the selection samples, whatever the method."""
+
+    selection: Counts
+    choice: Choice
+    estimated: Outcomes
+    standard_choice: Choice
+    standard: Outcomes
+
+    @classmethod
+    def of(cls, selection: Counts, estimation: Counts) -> _Case:
+        selection, estimation = (Counts(counts.certain, _once(counts.votes)) for counts in (selection, estimation))
+        choice = choose(selection.certain, selection.votes)
+        standard_choice = choose(selection.votes, selection.votes)
+        n = estimation.votes.sum(axis=-1)
+        standard = without_rejection(estimation.votes, n, standard_choice)
+        return cls(selection, choice, from_counts(estimation, choice), standard_choice, standard)
+
+
+def _once(votes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Returns votes `[..., K]` that are repeated for every threshold only once, as `[..., 1, K]`."""
+    return votes[..., :1, :] if votes.ndim > 1 and votes.strides[-2] == 0 else votes
+
+
+def _of_case(case: _Case, method: Method, bounder: Bounder) -> Certificates:
     _check(method)
-    n = estimation.votes.sum(axis=-1)
-    bounder = Sampled(n, method.alpha / method.family_size)
-    choice = choose(selection.certain, selection.votes)
-    standard_choice = choose(selection.votes, selection.votes)
-    foretold = foretold_standard = None
+    problem, standard = _Problem(case.estimated, bounder), _Problem(case.standard, bounder)
     if method.competitors == "auto":
-        expected = _scaled(selection, n)
-        foretold = from_counts(expected, choice)
-        foretold_standard = without_rejection(expected.votes, expected.votes.sum(axis=-1), standard_choice)
-    problem = _Problem(from_counts(estimation, choice), bounder, foretold)
-    standard = _Problem(without_rejection(estimation.votes, n, standard_choice), bounder, foretold_standard)
-    return _certificates(problem, standard, choice, standard_choice, method)
+        n = case.estimated.total
+        # Where the number of samples depends on what they were, the form must not depend on it.
+        total = np.full_like(n, _FORETOLD) if method.anytime else n
+        expected, foretelling = _scaled(case.selection, total), method.bounder(total)
+        foretold = from_counts(expected, case.choice)
+        foretold_standard = without_rejection(expected.votes, expected.votes.sum(axis=-1), case.standard_choice)
+        problem = problem._replace(foretold=foretold, foretelling=foretelling)
+        standard = standard._replace(foretold=foretold_standard, foretelling=foretelling)
+    found = _certificates(problem, standard, case.choice, case.standard_choice, method)
+    return found.spread(case.choice.class_index.shape)
 
 
 def _scaled(selection: Counts, n: Amounts) -> Counts:
@@ -158,8 +234,9 @@ def certify_masses(
     exact = outcomes(certain, uncertain.sum(axis=-1), total, choice, most_groups=ungrouped)
     exact_standard = without_rejection(votes, total, standard_choice, most_groups=ungrouped)
     bounder = Known(total)
-    problem = _Problem(exact, bounder, exact)
-    return _certificates(problem, _Problem(exact_standard, bounder, exact_standard), choice, standard_choice, method)
+    problem = _Problem(exact, bounder, exact, bounder)
+    standard = _Problem(exact_standard, bounder, exact_standard, bounder)
+    return _certificates(problem, standard, choice, standard_choice, method)
 
 
 def _certificates(
@@ -175,8 +252,10 @@ def _certificates(
         return _assemble(standard_problem, standard_choice, standard_problem, standard_choice, method,
                          standard, standard, standard, _never(standard), standard_class_wise)  # fmt: skip
     consistent, unconfused, uncertain = _statements(method.rule)
-    cc, _ = _best_form(consistent, problem, method.competitors)
-    ncl, class_wise = _best_form(unconfused, problem, method.competitors)
+    cc, cc_wise = _best_form(consistent, problem, method.competitors)
+    # Under filtered the two are one statement.
+    same = unconfused is consistent
+    ncl, class_wise = (cc, cc_wise) if same else _best_form(unconfused, problem, method.competitors)
     stays_uncertain = _never(cc) if uncertain is None else _best_form(uncertain, problem, method.competitors)[0]
     return _assemble(problem, choice, standard_problem, standard_choice, method,
                      standard, cc, ncl, stays_uncertain, class_wise)  # fmt: skip
@@ -203,8 +282,9 @@ def _best_form(
     if competitors != "auto":
         return statement(problem.estimated, problem.bounder, competitors), competitors == "class-wise"
     assert problem.foretold is not None
+    assert problem.foretelling is not None
     forms: tuple[Form, Form] = ("class-wise", "merged")
-    hoped = [statement(problem.foretold, problem.bounder, form).radius for form in forms]
+    hoped = [statement(problem.foretold, problem.foretelling, form).radius for form in forms]
     class_wise = hoped[0] > hoped[1]
     both = [statement(problem.estimated, problem.bounder, form) for form in forms]
     return Guarantee(*(np.where(class_wise, a, b) for a, b in zip(*both, strict=True))), class_wise
@@ -254,6 +334,8 @@ def _about(class_index: npt.NDArray[np.int64], amounts: Array) -> Choice:
 
 
 def _check(method: Method) -> None:
+    if not method.error_budget > 0:
+        raise ValueError(f"nothing is left of alpha {method.alpha:g}: {method}")
     if method.competitors not in COMPETITORS:
         raise ValueError(f"unknown competitors {method.competitors!r}: one of {', '.join(COMPETITORS)}")
     if method.rule not in ("majority", "plurality", "filtered", "standard"):
@@ -262,6 +344,6 @@ def _check(method: Method) -> None:
 
 __all__ = [
     "CERTAIN", "COMPETITORS", "DECISIONS", "GUARANTEES", "UNCERTAIN", "UNDECIDED",
-    "Bounds", "Certificates", "Competitors", "Method", "certify", "certify_masses",
-    "default_competitors", "take",
+    "Bounds", "Certificates", "Competitors", "Method", "certify", "certify_each",
+    "certify_masses", "default_competitors", "hoped", "take",
 ]  # fmt: skip

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,20 @@ class Histogram(NamedTuple):
 
     selection: Counts2D
     estimation: Counts2D
+
+
+class Sums(NamedTuple):
+    """Sums over the selection and the estimation samples, exact and so independent of their order.
+
+    `measures` has each measure's two sums, `probabilities` `[2, K]` those of the softmax; both count in units of
+    `SUM_UNIT`, each sample rounded to it and held within ±2^16.
+    """
+
+    measures: dict[str, tuple[int, int]]
+    probabilities: Counts2D
+
+
+SUM_UNIT = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -118,8 +133,8 @@ def counts_at_all(histogram: Counts2D) -> Counts:
     return Counts(certain, np.broadcast_to(cumulative[..., -1:, :], certain.shape))
 
 
-def encode(histograms: Mapping[str, Histogram]) -> bytes:
-    """Returns the histograms of one input as a compressed, self-describing blob (few of the cells are not zero)."""
+def encode(histograms: Mapping[str, Histogram], sums: Sums | None = None) -> bytes:
+    """Returns the evidence of one input as a compressed, self-describing blob (few of the cells are not zero)."""
     described, cells, amounts = [], [], []
     for measure, histogram in sorted(histograms.items()):
         nonzero = []
@@ -131,25 +146,43 @@ def encode(histograms: Mapping[str, Histogram]) -> bytes:
             amounts.append(flat[at].astype("<u4"))
         classes, bins = histogram.estimation.shape
         described.append([measure, classes, bins, *nonzero])
-    header = json.dumps(described, separators=(",", ":")).encode()
+    kept = None if sums is None else {"measures": sums.measures, "probabilities": sums.probabilities.tolist()}
+    header = json.dumps({"histograms": described, "sums": kept}, separators=(",", ":")).encode()
     body = b"".join([struct.pack("<I", len(header)), header, *(a.tobytes() for a in (*cells, *amounts))])
     return _MAGIC + zlib.compress(body, 6)
 
 
 def decode(blob: bytes, measures: Collection[str] | None = None) -> dict[str, Histogram]:
-    """Returns what `encode` was given, or only the `measures` asked for; raises ValueError for a damaged blob."""
+    """Returns the histograms that `encode` was given, or those of `measures`; raises ValueError for a damaged blob."""
+    with _explained(blob) as (header, body):
+        return _unpack(header["histograms"], body, measures)
+
+
+def decode_sums(blob: bytes) -> Sums | None:
+    """Returns the sums that `encode` was given, None where there were none; raises ValueError for a damaged blob."""
+    with _explained(blob) as (header, _):
+        kept = header["sums"]
+        if kept is None:
+            return None
+        measures = {str(name): (int(first), int(second)) for name, (first, second) in kept["measures"].items()}
+        return Sums(measures, np.asarray(kept["probabilities"], dtype=np.int64))
+
+
+@contextmanager
+def _explained(blob: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yields header and body of a blob; whatever is wrong with it becomes one ValueError."""
     if not blob.startswith(_MAGIC):
         raise ValueError("this is no evidence blob of a known version")
     try:
-        return _unpack(zlib.decompress(blob[len(_MAGIC) :]), measures)
-    except (zlib.error, struct.error, ValueError, IndexError, TypeError) as error:
+        body = zlib.decompress(blob[len(_MAGIC) :])
+        (length,) = struct.unpack_from("<I", body)
+        yield json.loads(body[4 : 4 + length]), body[4 + length :]
+    except (zlib.error, struct.error, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"the evidence blob is damaged: {error}") from error
 
 
-def _unpack(body: bytes, measures: Collection[str] | None) -> dict[str, Histogram]:
-    (length,) = struct.unpack_from("<I", body)
-    described = json.loads(body[4 : 4 + length])
-    numbers = np.frombuffer(body[4 + length :], dtype="<u4")
+def _unpack(described: list[Any], body: bytes, measures: Collection[str] | None) -> dict[str, Histogram]:
+    numbers = np.frombuffer(body, dtype="<u4")
     if len(numbers) != 2 * sum(count for _, _, _, *nonzero in described for count in nonzero):
         raise ValueError("its cells are not those that its header describes")
     cells, amounts = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]

@@ -2,7 +2,8 @@
 
 Invariant: each function's statement is wrong with probability at most the bounder's alpha. It counts the bounds that
 it needs and gives each an equal share (Bonferroni); the number is fixed before the estimation samples are seen. Since
-masses sum to one, 1 - lower bound of an event is an upper bound of everything outside it, at no further cost.
+masses sum to one, 1 - lower bound of an event is an upper bound of everything outside it, at no further cost. Of many
+competitors with a bound each, the largest bound is that of the largest amount, so only that one is computed.
 
 Radii are in units of sigma. `form` says how competitors are bounded: "merged" into one, or "class-wise".
 """
@@ -51,7 +52,7 @@ def no_wrong_majority(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guara
     if form == "merged":
         lower = bounder.lower(outcomes.not_wrong, shares=1)
         return Guarantee(stays_above_half(lower), lower > 0.5, lower, 1.0 - lower)
-    upper = _strongest(bounder.upper(outcomes.rivals, shares=outcomes.groups))
+    upper = bounder.upper(outcomes.strongest, shares=outcomes.groups)
     return Guarantee(stays_below_half(upper), upper <= 0.5, 1.0 - upper, upper)
 
 
@@ -71,7 +72,7 @@ def keeps_plurality(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarant
         return keeps_majority(outcomes, bounder, form)
     shares = 2 + outcomes.groups
     lower = bounder.lower(outcomes.leader, shares=shares)
-    rivals = _strongest(bounder.upper(outcomes.rivals, shares=shares))
+    rivals = bounder.upper(outcomes.strongest, shares=shares)
     strongest = np.maximum(rivals, bounder.upper(outcomes.rejected, shares=shares))
     return _ahead(lower, np.minimum(strongest, 1.0 - lower))
 
@@ -84,18 +85,19 @@ def no_wrong_plurality(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guar
     union = bounder.lower(outcomes.not_wrong, shares=shares)
     upper = 1.0 - union
     if form == "class-wise":
-        upper = np.minimum(upper, _strongest(bounder.upper(outcomes.rivals, shares=shares)))
+        upper = np.minimum(upper, bounder.upper(outcomes.strongest, shares=shares))
     radius = plurality_not_wrong(leader, rejected, union, upper)
     return Guarantee(radius, radius > 0, union, upper)
 
 
 def rejection_wins(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
     """Rejection beats every class: stays uncertain under plurality."""
-    shares = 1 if form == "merged" else 1 + int(outcomes.everyone.shape[-1])
+    shares = 1 if form == "merged" else 2 + outcomes.groups
     lower = bounder.lower(outcomes.rejected, shares=shares)
     upper = 1.0 - lower
     if form == "class-wise":
-        upper = np.minimum(upper, _strongest(bounder.upper(outcomes.everyone, shares=shares)))
+        rivals = bounder.upper(outcomes.strongest, shares=shares)
+        upper = np.minimum(upper, np.maximum(rivals, bounder.upper(outcomes.leader, shares=shares)))
     return _ahead(lower, upper)
 
 
@@ -103,18 +105,13 @@ def beats_rivals(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
     """The class beats every competitor: filtered, and standard smoothing with explicit competitors."""
     shares = 2 if form == "merged" else 1 + outcomes.groups
     lower = bounder.lower(outcomes.leader, shares=shares)
-    rivals = outcomes.wrong if form == "merged" else outcomes.rivals
-    upper = bounder.upper(rivals, shares=shares)
-    return _ahead(lower, np.minimum(upper if form == "merged" else _strongest(upper), 1.0 - lower))
+    upper = bounder.upper(outcomes.wrong if form == "merged" else outcomes.strongest, shares=shares)
+    return _ahead(lower, np.minimum(upper, 1.0 - lower))
 
 
 def standard_statement(form: Form) -> Statement:
     """Returns the statement of smoothing without rejection: Cohen's practical bound, or explicit competitors."""
     return keeps_majority if form == "merged" else beats_rivals
-
-
-def _strongest(upper: Array) -> Array:
-    return upper.max(axis=-1) if upper.shape[-1] else np.zeros(upper.shape[:-1])
 
 
 def _ahead(lower: Array, upper: Array) -> Guarantee:

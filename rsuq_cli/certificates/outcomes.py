@@ -7,6 +7,7 @@ alone, and every amount is counted on the estimation samples alone; rejected sam
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,12 +54,21 @@ class Outcomes:
     leader: Amounts  # [...] the certified class, certain
     rejected: Amounts  # [...] uncertain, of any class
     rivals: Amounts  # [..., G] competitors, each a class or the merged rest
-    everyone: Amounts  # [..., G'] all classes, grouped the same way
     largest: Amounts  # [...] the class with the most, whichever it is, never grouped
 
     @property
     def groups(self) -> int:
         return int(self.rivals.shape[-1])
+
+    @property
+    def everyone(self) -> Amounts:
+        """All classes `[..., 1 + G]`, the certified one first and the others as competitors are."""
+        return np.concatenate([np.broadcast_to(self.leader, self.rivals.shape[:-1])[..., None], self.rivals], axis=-1)
+
+    @cached_property
+    def strongest(self) -> Amounts:
+        """The largest of the competitors, zero where there is none."""
+        return self.rivals.max(axis=-1) if self.groups else np.zeros_like(self.leader)
 
     @property
     def not_wrong(self) -> Amounts:
@@ -80,8 +90,7 @@ def outcomes(
         rest = ranked[..., most_groups - 1 :].sum(axis=-1, keepdims=True)
         ranked = np.concatenate([ranked[..., : most_groups - 1], rest], axis=-1)
     leader = take(certain, choice.class_index)
-    everyone = np.concatenate([leader[..., None], ranked], axis=-1)
-    return Outcomes(total, leader, rejected, ranked, everyone, certain.max(axis=-1))
+    return Outcomes(total, leader, rejected, ranked, certain.max(axis=-1))
 
 
 def from_counts(counts: Counts, choice: Choice) -> Outcomes:

@@ -75,6 +75,12 @@ class ArrayDataset(Dataset):
                 self._positions[file] = self._divide(file, labels)
         return self._positions[file][split]
 
+    def labels(self, split: SplitName) -> Indices:
+        """Returns the label of every input of `split` (see `Dataset.labels`)."""
+        positions = self.indices(split)
+        known = self._read_labels(self._file_of(split)) if len(positions) else positions
+        return super().labels(split) if known is None else known[positions]
+
     def _read(self, split: SplitName, indices: Indices) -> Arrays:
         pool = self._pool(self._file_of(split))
         rows = pool.starts[split] + np.searchsorted(self.indices(split), indices)

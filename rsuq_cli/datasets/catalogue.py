@@ -11,6 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.datasets.held_out import HeldOutDataset, held_out_name
 from rsuq_cli.errors import BadInput, nearest
 
 EMBEDDED = ("digits",)
@@ -21,6 +22,8 @@ OWN = ("folder:PATH", "npz:PATH")
 def open_dataset(name: str, *, data_dir: Path | None = None, image_size: int | None = None) -> Dataset:
     """Returns the data set called `name`: one of `EMBEDDED` or `TORCHVISION`, `folder:PATH` or `npz:PATH`.
 
+    Any of them with classes held out is `NAME-without-CLASSES`, such as `digits-without-8,9`.
+
     `data_dir` is where the torchvision sets are found or downloaded to (default: `default_data_dir()`); `image_size`
     resizes every image to a square of that side in pixels.
 
@@ -29,6 +32,9 @@ def open_dataset(name: str, *, data_dir: Path | None = None, image_size: int | N
     if image_size is not None and image_size < 1:
         raise BadInput(f"the image size {image_size} is below 1 pixel", "give the side of the square in pixels")
     kind, colon, path = name.partition(":")
+    if (parts := held_out_name(name)) and not (colon and Path(path).expanduser().exists()):
+        whole = open_dataset(parts.dataset, data_dir=data_dir, image_size=image_size)
+        return HeldOutDataset(whole, parts.classes)
     if colon and kind in ("folder", "npz"):
         return _open_path(kind, path, image_size)
     if name == "digits":

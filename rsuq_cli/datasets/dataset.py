@@ -108,6 +108,14 @@ class Dataset(ABC):
         Raises `BadInput` where the data cannot be found or read.
         """
 
+    def labels(self, split: SplitName) -> Indices:
+        """Returns the label of every input of `split`, in the order of `indices`, without images where it can be.
+
+        Raises `BadInput` as `load` does.
+        """
+        labels: Indices = self.load(split).labels.numpy()
+        return labels
+
     @abstractmethod
     def _read(self, split: SplitName, indices: Indices) -> Arrays:
         """Returns the inputs at `indices` (all of them available in `split`), in that order."""

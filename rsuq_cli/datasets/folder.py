@@ -1,4 +1,4 @@
-"""`folder:PATH`: image files in `train/<class>/*` and `test/<class>/*`.
+"""`folder:PATH`: image files in `train/<class>/*` and `test/<class>/*`, or images without classes in one folder.
 
 Invariant: only the images that are asked for are decoded. A position counts the files of `train/` (or `test/`), classes
 in alphabetical order and files in alphabetical order within each.
@@ -44,15 +44,14 @@ class FolderDataset(Dataset):
     converted. With `train/` missing there is no training and no calibration split.
     """
 
-    def __init__(self, path: Path, *, image_size: int | None = None) -> None:
-        """Lists the files below `path` and opens the first few. Raises `BadInput` where the layout is not kept."""
+    def __init__(self, path: Path, *, image_size: int | None = None, unlabelled: bool = False) -> None:
+        """Lists the files below `path` and opens the first few. Raises `BadInput` where the layout is not kept.
+
+        `unlabelled` takes all images in `path` and in the folders directly below it as one class of test inputs.
+        """
         self.path = path
         self._image_size = image_size
-        folders = {name: _class_folders(path / name) for name in ("train", "test") if (path / name).is_dir()}
-        if "test" not in folders:
-            raise BadInput(f"{path} has no folder test/" if path.is_dir() else f"no folder {path}", LAYOUT)
-        class_names = tuple(folder.name for folder in folders.get("train", folders["test"]))
-        self._files = {name: _files(of_classes, class_names) for name, of_classes in folders.items()}
+        class_names, self._files = _unlabelled(path) if unlabelled else _labelled(path)
         self._first_file = next(iter(self._files.values())).paths[0]
         channels = 1 if self._is_grey() else 3
         width, height = (image_size, image_size) if image_size else _header(self._first_file).size
@@ -75,6 +74,11 @@ class FolderDataset(Dataset):
         if split == "test":
             return np.arange(len(self._files["test"].paths), dtype=np.int64)
         return self._division.calibration if split == "calibration" else self._division.train
+
+    def labels(self, split: SplitName) -> Indices:
+        """Returns the label of every input of `split`; no image is decoded."""
+        positions = self.indices(split)
+        return self._files["test" if split == "test" else "train"].labels[positions] if len(positions) else positions
 
     def _read(self, split: SplitName, indices: Indices) -> Arrays:
         images = np.empty((len(indices), *self.shape), dtype=np.uint8)
@@ -151,6 +155,36 @@ def _undecodable(path: Path, error: Exception) -> BadInput:
     return BadInput(f"{path} does not decode as an image: {reason}", "replace the file or take it out of the folder")
 
 
+class Listing(NamedTuple):
+    """What lies in a data set's folder: the names of its classes, and the files of `train` and `test`."""
+
+    class_names: tuple[str, ...]
+    files: dict[str, Files]
+
+
+def _labelled(path: Path) -> Listing:
+    folders = {name: _class_folders(path / name) for name in ("train", "test") if (path / name).is_dir()}
+    if "test" not in folders:
+        raise BadInput(f"{path} has no folder test/" if path.is_dir() else f"no folder {path}", LAYOUT)
+    class_names = tuple(folder.name for folder in folders.get("train", folders["test"]))
+    return Listing(class_names, {name: _files(of_classes, class_names) for name, of_classes in folders.items()})
+
+
+def _unlabelled(path: Path) -> Listing:
+    """Returns all images in a folder and in the folders directly below it, in alphabetical order of their paths."""
+    if not path.is_dir():
+        raise BadInput(f"no folder {path}", "name a folder of images")
+    try:
+        inner = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+        loose = any(p.is_file() and not p.name.startswith(".") for p in path.iterdir())
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
+    # A folder without any images is refused where it is listed.
+    folders = ([path] if loose or not inner else []) + inner
+    paths = tuple(image for folder in folders for image in _images(folder, nested=folder == path))
+    return Listing(("unlabelled",), {"test": Files(paths, np.zeros(len(paths), dtype=np.int64))})
+
+
 def _class_folders(folder: Path) -> list[Path]:
     """Returns the class folders below `folder` in alphabetical order. Raises `BadInput` where there are none."""
     try:
@@ -177,15 +211,20 @@ def _files(folders: list[Path], class_names: tuple[str, ...]) -> Files:
     return Files(tuple(paths), np.array(labels, dtype=np.int64))
 
 
-def _images(folder: Path) -> list[Path]:
-    """Returns the files directly in a class folder in alphabetical order; hidden ones are none of the data."""
+def _images(folder: Path, *, nested: bool = False) -> list[Path]:
+    """Returns the files directly in a folder in alphabetical order; hidden ones are none of the data.
+
+    Folders in it are left out where they may be there (`nested`).
+    """
     try:
         with os.scandir(folder) as listing:
             entries = [e for e in listing if not e.name.startswith(".") and e.name != "Thumbs.db"]
     except OSError as error:
         raise BadInput(f"{folder} cannot be read: {error.strerror}", "check its permissions") from error
-    if nested := [e.path for e in entries if e.is_dir()]:
-        raise BadInput(f"{nested[0]} is a folder inside a class folder", LAYOUT)
+    folders = [e.path for e in entries if e.is_dir()]
+    if folders and not nested:
+        raise BadInput(f"{folders[0]} is a folder inside a class folder", LAYOUT)
+    entries = [e for e in entries if e.path not in folders]
     if not entries:
         raise BadInput(f"{folder} holds no images", LAYOUT)
     return sorted((Path(e.path) for e in entries), key=attrgetter("name"))

@@ -38,18 +38,22 @@ class NpzDataset(ArrayDataset):
     splits. Nothing is known of the pictures, so no augmentation is offered.
     """
 
-    def __init__(self, path: Path, *, image_size: int | None = None) -> None:
-        """Reads the labels and the headers of the images. Raises `BadInput` where the file does not hold a data set."""
+    def __init__(self, path: Path, *, image_size: int | None = None, unlabelled: bool = False) -> None:
+        """Reads the labels and the headers of the images. Raises `BadInput` where the file does not hold a data set.
+
+        `unlabelled` takes x_test alone, as one class.
+        """
         self.path = path
         headers = _headers(path)
-        files: list[FileName] = ["train", "test"] if "x_train" in headers or "y_train" in headers else ["test"]
-        self._labels = {file: self._checked_labels(file, headers) for file in files}
+        training = ("x_train" in headers or "y_train" in headers) and not unlabelled
+        files: list[FileName] = ["train", "test"] if training else ["test"]
+        self._labels = {file: self._checked_labels(file, headers, unlabelled=unlabelled) for file in files}
         if not len(self._labels["test"]):
             raise BadInput(f"{path} has no test inputs: x_test is empty", KEYS)
         shapes = {file: _image_shape(path, f"x_{file}", headers[f"x_{file}"]) for file in files}
         if len(set(shapes.values())) > 1:
             raise BadInput(f"{path}: images of x_train are {shapes['train']}, those of x_test {shapes['test']}", KEYS)
-        class_names = self._class_names(named="classes" in headers)
+        class_names = self._class_names(named="classes" in headers and not unlabelled)
         for file, labels in self._labels.items():
             if len(labels) and labels.max() >= len(class_names):
                 raise BadInput(
@@ -83,12 +87,14 @@ class NpzDataset(ArrayDataset):
             values = values.transpose(0, 3, 1, 2)
         return Arrays(torch.from_numpy(np.ascontiguousarray(values)), torch.from_numpy(self._labels[file]))
 
-    def _checked_labels(self, file: FileName, headers: dict[str, Header]) -> Indices:
-        """Returns y_train or y_test as int64 [N]; [N, 1] and whole floats are accepted."""
-        for key in (f"x_{file}", f"y_{file}"):
+    def _checked_labels(self, file: FileName, headers: dict[str, Header], *, unlabelled: bool) -> Indices:
+        """Returns y_train or y_test as int64 [N], all 0 if `unlabelled`; [N, 1] and whole floats are accepted."""
+        for key in (f"x_{file}",) if unlabelled else (f"x_{file}", f"y_{file}"):
             if key not in headers:
                 raise BadInput(f"{self.path} has no array {key}, only {', '.join(sorted(headers))}", KEYS)
         key, count = f"y_{file}", (headers[f"x_{file}"].shape or (0,))[0]
+        if unlabelled:
+            return np.zeros(count, dtype=np.int64)
         labels = _array(self.path, key)
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]

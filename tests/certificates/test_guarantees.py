@@ -23,7 +23,7 @@ from rsuq_cli.certificates.guarantees import (
     rejection_wins,
     standard_statement,
 )
-from rsuq_cli.certificates.outcomes import choose, from_counts
+from rsuq_cli.certificates.outcomes import Outcomes, choose, from_counts
 
 STATEMENTS: list[Statement] = [
     keeps_majority, no_wrong_majority, no_majority, keeps_plurality, no_wrong_plurality, rejection_wins, beats_rivals,
@@ -31,15 +31,20 @@ STATEMENTS: list[Statement] = [
 
 
 class Spending:
-    """A bounder that adds up the shares of the budget that it is asked for."""
+    """A bounder that adds up the shares of the budget that it is asked for.
 
-    def __init__(self, total: npt.NDArray[np.int64]) -> None:
-        self.total = total
+    The bound of the strongest competitor stands for one of each of them, whichever it is.
+    """
+
+    def __init__(self, problem: Outcomes) -> None:
+        self.problem = problem
+        self.total = problem.total
         self.spent = 0.0
 
     def _spend(self, amount: npt.ArrayLike, shares: int) -> npt.NDArray[np.float64]:
         amounts = np.asarray(amount, dtype=np.float64)
-        bounds = amounts.shape[-1] if amounts.ndim > self.total.ndim else 1
+        assert amounts.shape == self.total.shape
+        bounds = self.problem.groups if amount is self.problem.strongest else 1
         self.spent += bounds / shares
         return amounts / 1000
 
@@ -56,7 +61,7 @@ class Spending:
 def test_the_bounds_of_a_statement_spend_its_budget_exactly(statement: Statement, form: str, classes: int) -> None:
     votes = np.random.default_rng(0).multinomial(1000, np.full(classes, 1 / classes), size=5)
     problem = from_counts(Counts(votes // 2, votes), choose(votes // 2, votes))
-    spending = Spending(problem.total)
+    spending = Spending(problem)
     statement(problem, spending, form)  # type: ignore[arg-type]
     assert spending.spent == pytest.approx(1.0, rel=1e-12)
 

@@ -14,13 +14,13 @@ def test_any_small_image_gives_one_logit_per_class(network: type[nn.Module], sha
     assert model(torch.rand(4, *shape)).shape == (4, 7)
 
 
-def test_large_images_are_pooled_once_more() -> None:
+def test_what_is_read_position_by_position_is_at_most_four_by_four() -> None:
     sizes: list[torch.Size] = []
-    for side in (8, 28):
+    for side in (8, 28, 64):
         model = CNN((1, side, side), 10).eval()
-        model.conv3.register_forward_hook(lambda _module, _inputs, out: sizes.append(out.shape[2:]))
+        model.pool.register_forward_hook(lambda _module, _inputs, out: sizes.append(out.shape[2:]))
         model(torch.rand(1, 1, side, side))
-    assert [tuple(size) for size in sizes] == [(4, 4), (7, 7)]
+    assert [tuple(size) for size in sizes] == [(2, 2), (4, 4), (4, 4)]
 
 
 def test_the_cnn_is_cheap() -> None:

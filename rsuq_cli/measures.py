@@ -1,0 +1,52 @@
+"""The uncertainty measures that one forward pass gives: names and ranges. No torch, so that `--help` is quick.
+
+Invariant: larger means more uncertain, for every measure; `uncertainty.py` computes them in this order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from rsuq_cli.errors import BadInput, nearest
+
+
+class Measure(NamedTuple):
+    """A measure of uncertainty; `lowest` and `highest` bound its values, None where it is unbounded."""
+
+    name: str
+    formula: str
+    lowest: float | None
+    highest: float | None
+
+
+MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure("entropy", "-sum(p log p) / log K", 0.0, 1.0),
+        Measure("confidence", "1 - max p", 0.0, 1.0),
+        Measure("margin", "1 - (p_1 - p_2)", 0.0, 1.0),
+        Measure("energy", "-logsumexp(z)", None, None),
+        Measure("max_logit", "-max z", None, None),
+        Measure("gen", "sum of p^0.1 (1 - p)^0.1 over the 100 largest", 0.0, None),
+    )
+}
+
+
+def measure_named(name: str) -> Measure:
+    """Returns the measure; raises BadInput with the nearest names for an unknown one."""
+    if name not in MEASURES:
+        raise BadInput(f"unknown uncertainty measure {name!r}", nearest(name, MEASURES))
+    return MEASURES[name]
+
+
+def check_threshold(name: str, threshold: float) -> None:
+    """Raises BadInput where no value of the measure could be on both sides of the threshold."""
+    measure = measure_named(name)
+    low, high = measure.lowest, measure.highest
+    outside = (low is not None and threshold < low) or (high is not None and threshold > high)
+    if outside or not math.isfinite(threshold):
+        span = f"[{'-inf' if low is None else f'{low:g}'}, {'inf' if high is None else f'{high:g}'}]"
+        raise BadInput(
+            f"threshold {threshold:g} is outside the range of {name}, {span}", "use --coverage to calibrate one"
+        )

@@ -1,0 +1,1 @@
+"""From (model, inputs, noise) to evidence: integer counts, sampled once."""

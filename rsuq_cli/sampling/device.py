@@ -1,0 +1,88 @@
+"""Where the forward pass runs, and in which precision.
+
+Invariant: what was chosen is what runs, or the user is told in one line; nothing falls back silently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import torch
+
+from rsuq_cli.errors import BadInput
+
+Precision = Literal["fp32", "tf32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Returns the device of that name; "auto" takes CUDA, then MPS, then the CPU. Raises BadInput for an absent one."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda:0")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BadInput(f"unknown device {name!r}", "use auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise BadInput("CUDA was asked for and is not available here", "use --device cpu, or --device auto")
+        index = device.index or 0
+        if index >= torch.cuda.device_count():
+            raise BadInput(f"there is no CUDA device {index}", f"this machine has {torch.cuda.device_count()}")
+        return torch.device("cuda", index)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise BadInput("MPS was asked for and is not available here", "use --device cpu, or --device auto")
+    if device.type not in ("cpu", "mps"):
+        raise BadInput(f"device {name!r} is not supported", "use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def resolve_devices(names: str, workers: int = 1) -> list[torch.device]:
+    """Returns the device of every worker: those listed as "cuda:0,cuda:1", or one device `workers` times.
+
+    Raises BadInput for absent devices, a mixture of kinds, and several workers on each of several devices.
+    """
+    devices = [resolve_device(name.strip()) for name in names.split(",")]
+    if workers < 1:
+        raise BadInput(f"--workers is {workers}", "give at least 1")
+    if len({device.type for device in devices}) > 1:
+        raise BadInput(f"--device {names} mixes kinds of devices", "evidence of one run comes from one kind")
+    if len(devices) > 1 and workers not in (1, len(devices)):
+        raise BadInput(f"{workers} workers on {len(devices)} devices", "leave --workers out: there is one for each")
+    return devices * workers if len(devices) == 1 else devices
+
+
+def check_precision(precision: str, device: torch.device) -> Precision:
+    """Returns the precision, or raises BadInput where the device does not have it."""
+    if precision not in PRECISIONS:
+        raise BadInput(f"unknown precision {precision!r}", f"use one of {', '.join(PRECISIONS)}")
+    if precision == "tf32" and device.type != "cuda":
+        raise BadInput("tf32 is a mode of NVIDIA GPUs", f"use --precision fp32 or bf16 on {device.type}")
+    return precision
+
+
+@contextlib.contextmanager
+def inference(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Runs its body without gradients in the precision asked for, deterministically, and restores the settings."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = (matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic)
+    matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"
+    # Benchmarking may pick another algorithm, with other rounding, for the same shape: evidence must not depend on it.
+    cudnn.benchmark, cudnn.deterministic = False, True
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an exception of torch says that the device's memory is full."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -1,0 +1,204 @@
+"""The sampling engine: inputs and noise in, counts out.
+
+Invariant: counts stay on the device while they are gathered, and memory depends on the batch, never on n. The forward
+pass always sees full batches of one shape (the last is padded), a multiple of 32 rows on the CPU: from 16 rows on, its
+kernels give every row the same bits whatever the batch size, so the evidence does not depend on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from rsuq_cli.certificates.evidence import MeasureEdges
+from rsuq_cli.errors import RunIncomplete
+from rsuq_cli.measures import MEASURES
+from rsuq_cli.sampling.device import Precision, is_out_of_memory
+from rsuq_cli.sampling.forward import Forward, Preparation
+from rsuq_cli.sampling.noise import GaussianNoise, Perturbation, Stream
+from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
+from rsuq_cli.sampling.tally import STREAMS, Bins, Counted, Tally
+from rsuq_cli.uncertainty import Scores
+
+# Numbers of inputs in their data set; the noise of an input depends on its number.
+Indices = Sequence[int] | npt.NDArray[np.int64]
+_ROW_MULTIPLE = 32
+
+
+@dataclass
+class Meter:
+    """Samples and seconds spent on them so far."""
+
+    samples: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Samples per second, 0 before the first."""
+        return self.samples / self.seconds if self.seconds else 0.0
+
+
+class _Outcome(NamedTuple):
+    """What the forward pass said of a batch: class `[rows]` and scores, padding at the end."""
+
+    batch: list[Piece]
+    classes: torch.Tensor
+    scores: Scores
+
+
+def automatic_batch_size(shape: tuple[int, int, int], device: torch.device) -> int:
+    """Returns the rows of a batch where the user names none: large on a GPU, near the cache's size on a CPU."""
+    values = shape[0] * shape[1] * shape[2]
+    budget, least, most = (2**19, 32, 512) if device.type == "cpu" else (2**24, 64, 8192)
+    return max(least, min(most, budget // values // _ROW_MULTIPLE * _ROW_MULTIPLE))
+
+
+class Engine:
+    """Samples a model under noise of one kind, sigma and seed.
+
+    `model` maps `[N, C, H, W]` in [0, 1], plus noise, to logits `[N, K]`; it is used in eval mode on `device`.
+    `batch_size` is rounded up to a multiple of 32; a full memory of the device halves it, and `notices` says so.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        shape: tuple[int, int, int],
+        num_classes: int,
+        sigma: float,
+        seed: int,
+        device: torch.device,
+        precision: Precision = "fp32",
+        batch_size: int | None = None,
+        compiled: bool = False,
+        noise: Perturbation | None = None,
+    ) -> None:
+        self.shape, self.num_classes = shape, num_classes
+        self.sigma, self.seed = sigma, seed
+        self.device, self.precision = device, precision
+        wanted = automatic_batch_size(shape, device) if batch_size is None else batch_size
+        self.batch_size = -(-wanted // _ROW_MULTIPLE) * _ROW_MULTIPLE
+        self.meter = Meter()
+        self.notices: list[str] = []
+        self._forward = Forward(model, shape, device, precision, compiled=compiled)
+        self._noise = noise or GaussianNoise(seed=seed, sigma=sigma, shape=shape, device=device)
+        self._buffer = torch.zeros((self.batch_size, *shape), device=device)
+
+    @property
+    def preparation(self) -> Preparation:
+        """What was done to the model for speed."""
+        return self._forward.preparation
+
+    def sample(
+        self, images: torch.Tensor, indices: Indices, edges: Mapping[str, MeasureEdges], *, n0: int, n: int
+    ) -> Iterator[list[Counted]]:
+        """Yields inputs as they finish, with n0 selection and n estimation samples each, counted by class and bin.
+
+        `images` `[N, C, H, W]` (uint8 or [0, 1] floats) are sampled in their order; `indices` `[N]` are their numbers
+        in the data set, which the noise depends on. `edges` holds the bin edges of every measure, in any order.
+        """
+        stretches = (Stretch(Stream.SELECTION, 0, n0), Stretch(Stream.ESTIMATION, 0, n))
+        return self.count(images, indices, edges, (Task(p, stretches) for p in range(len(images))))
+
+    def count(
+        self, images: torch.Tensor, indices: Indices, edges: Mapping[str, MeasureEdges], tasks: Iterable[Task | None]
+    ) -> Iterator[list[Counted]]:
+        """Yields the counts of tasks as they finish; None among the tasks flushes what has gathered.
+
+        Tasks are taken when there is room in a batch, so an iterable can make them from what was yielded before.
+        """
+        bins = Bins(edges, self.num_classes, self.device)
+        images = images.to(self.device)
+        tally: Tally | None = None
+        waiting: Tally | None = None
+        for batch in pack(tasks, self.batch_size):
+            with self._metered(batch):
+                tally = Tally(batch, bins, tally)
+                for outcome in self._run(images, indices, batch):
+                    tally.add(outcome.batch, outcome.classes, outcome.scores)
+                # A GPU goes on with the next batch while the host reads the last one; a CPU has nothing to overlap.
+                ready, waiting = (tally, None) if self.device.type == "cpu" else (waiting, tally)
+                done = ready.report() if ready else []
+            yield done
+        if waiting:
+            yield waiting.report()
+
+    def uncertainties(
+        self, images: torch.Tensor, indices: Indices, *, draws: int
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Returns every measure on `draws` noisy copies of each image, `[N * draws]`, from the calibration stream."""
+        images = images.to(self.device)
+        tasks = (Task(p, (Stretch(Stream.CALIBRATION, 0, draws),)) for p in range(len(images)))
+        parts = []
+        for batch in pack(tasks, self.batch_size):
+            with self._metered(batch):
+                for outcome in self._run(images, indices, batch):
+                    parts.append(outcome.scores.values[:, : samples_in(outcome.batch)].cpu())
+        values = torch.cat(parts, dim=1).numpy()
+        return {measure: values[row] for row, measure in enumerate(MEASURES)}
+
+    def logits(self, images: torch.Tensor, indices: Indices, batch: list[Piece]) -> torch.Tensor:
+        """Returns the logits `[batch_size, K]` of one batch of noisy inputs, padding at the end; for measurements."""
+        return self._forward.logits(self._noisy(images, indices, batch))
+
+    def forward_fixed(self) -> torch.Tensor:
+        """Returns the logits of whatever the batch buffer holds: the forward pass alone; for measurements."""
+        return self._forward.logits(self._buffer)
+
+    def _run(self, images: torch.Tensor, indices: Indices, batch: list[Piece]) -> Iterator[_Outcome]:
+        """Yields the outcome of a batch, in parts once the device's memory has been full."""
+        queue = list(cut(batch, self.batch_size))
+        while queue:
+            try:
+                outcome = _Outcome(queue[0], *self._forward(self._noisy(images, indices, queue[0])))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(error)
+                queue = list(cut((piece for part in queue for piece in part), self.batch_size))
+                continue
+            if self._forward.note and self._forward.note not in self.notices:
+                self.notices.append(self._forward.note)
+            yield outcome
+            del queue[0]
+
+    def _noisy(self, images: torch.Tensor, indices: Indices, batch: list[Piece]) -> torch.Tensor:
+        """Returns the noisy inputs of a batch `[batch_size, C, H, W]`; rows after the pieces hold old ones."""
+        row = 0
+        for piece in batch:
+            out = self._buffer[row : row + piece.size]
+            self._noise.write(out, images[piece.position], piece.stream, int(indices[piece.position]), piece.start)
+            row += piece.size
+        return self._buffer
+
+    def _halve(self, error: RuntimeError) -> None:
+        least = _ROW_MULTIPLE if self.device.type == "cpu" else 1
+        if self.batch_size <= least:
+            raise RunIncomplete(
+                f"{self.device} is out of memory even with a batch of {least}", "use a smaller model or another device"
+            ) from error
+        self.batch_size = max(least, self.batch_size // 2 // least * least)
+        # A part of the old one: there may be no memory for another while the failed forward pass still holds its own.
+        self._buffer = self._buffer[: self.batch_size]
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.notices.append(f"{self.device} is out of memory: going on with batches of {self.batch_size}")
+
+    @contextlib.contextmanager
+    def _metered(self, batch: list[Piece]) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.meter.samples += samples_in(batch)
+        self.meter.seconds += time.perf_counter() - started
+
+
+__all__ = ["STREAMS", "Counted", "Engine", "Indices", "Meter", "automatic_batch_size"]

@@ -1,0 +1,190 @@
+"""Gaussian noise on the 8-bit grid: integers until the network's first layer, sampled to a stated exactness.
+
+8-bit inputs are multiples of 1/255. Rounding Gaussian noise to that grid and then adding it is the same as adding it
+and then rounding, and rounding is a part of the classifier; so a certificate made with rounded noise holds exactly, for
+every other 8-bit input in its ball. Noise added in floating point has no such proof: low bits that a sum loses tell a
+contrived network where its input came from (Voráček & Hein 2023, "Sound randomized smoothing in floating-point
+arithmetic", arXiv 2207.07209).
+
+Invariant: a pixel's noise is an integer whose distribution is within `RoundedGaussian.distance` (total variation) of
+round(255 sigma N(0, 1)); the noise of a sample is a function of (seed, stream, input, block) alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Context, Decimal, localcontext
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.sampling.noise import BLOCK, Stream
+
+LEVELS = 255
+# Above this the table of probabilities takes long to make, and no picture is left under the noise.
+LARGEST_SIGMA = 8.0
+_BITS = 63  # of randomness behind a pixel: what a signed integer of torch holds
+_CELL_BITS = 16
+_CELLS = 1 << _CELL_BITS
+_REST_BITS = _BITS - _CELL_BITS
+_UNRESOLVED = np.iinfo(np.int32).min
+_ROWS_AT_ONCE = 10  # of a block on a GPU, so that 64-bit numbers take little of its memory
+
+
+@dataclass(frozen=True)
+class RoundedGaussian:
+    """The integers nearest to 255 sigma N(0, 1), as thresholds for 63 random bits.
+
+    Bits below `thresholds[0]` stand for `lowest`, and each threshold reached for one more; so the probability of at
+    most `lowest + j` is `thresholds[j] / 2**63`. `distance` bounds the total variation distance of one draw.
+    """
+
+    lowest: int
+    thresholds: npt.NDArray[np.int64]
+    distance: float
+
+
+@lru_cache(maxsize=8)
+def rounded_gaussian(sigma: float) -> RoundedGaussian:
+    """Returns the distribution of a pixel's noise at `sigma` (pixel units). Raises BadInput where sigma is too large.
+
+    Cumulative probabilities are computed in 60 digits and cut off to 63 bits, each by less than one unit (two, should
+    the computation be wrong in its last digits); what lies beyond the last threshold is less than a unit a tail. A
+    probability is the difference of two cumulative ones, so half the sum over the values, and the tails, is below
+    (values + 2) units.
+    """
+    if not sigma <= LARGEST_SIGMA:
+        raise BadInput(f"sigma is {sigma:g}, too large for grid noise", f"it takes up to {LARGEST_SIGMA:g}")
+    units = 1 << _BITS
+    tails: list[int] = []
+    for tail in _upper_tails(sigma):
+        tails.append(math.ceil(tail * units))
+        if tails[-1] <= 1:
+            break
+    below = [tail - 1 for tail in reversed(tails)]
+    thresholds = np.asarray([*below, *(units - tail for tail in tails)], dtype=np.int64)
+    return RoundedGaussian(-len(tails), thresholds, (len(thresholds) + 3) / units)
+
+
+def _upper_tails(sigma: float) -> Iterator[Decimal]:
+    """Yields P(N(0, 1) > (j + 1/2) / (255 sigma)) for j = 0, 1, …
+
+    1/2 − φ(x) (x + x³/3 + x⁵/15 + …): all terms are positive, so no digits cancel but the leading ones of 1/2.
+    """
+    with localcontext(Context(prec=60)):
+        deviation = Decimal(sigma) * LEVELS  # a float is a decimal number, exactly
+        root = (2 * _pi()).sqrt()
+        j = 0
+        while True:
+            x = (j + Decimal("0.5")) / deviation
+            square, term, odd = x * x, x, 1
+            total = x
+            while term > total * Decimal("1e-55"):
+                odd += 2
+                term = term * square / odd
+                total += term
+            yield max(Decimal(0), Decimal("0.5") - (-square / 2).exp() / root * total)
+            j += 1
+
+
+def _pi() -> Decimal:
+    """Returns π to the precision of the context (Machin 1706: 16 arctan 1/5 − 4 arctan 1/239)."""
+
+    def arctan_of_inverse(n: int) -> Decimal:
+        power = total = Decimal(1) / n
+        k = 1
+        while abs(power) > Decimal("1e-65"):
+            power = -power / (n * n)
+            k += 2
+            total += power / k
+        return total
+
+    return 16 * arctan_of_inverse(5) - 4 * arctan_of_inverse(239)
+
+
+def sampling_error(sigma: float, pixels: int, samples: int) -> float:
+    """Returns how far `samples` draws of an input of so many pixels are from rounded Gaussians, in total variation.
+
+    Draws are independent, so distances add up. A guarantee that fails with probability at most α under rounded
+    Gaussians fails with at most α plus this under the draws: it is taken off the α of every guarantee.
+    """
+    return rounded_gaussian(sigma).distance * pixels * samples
+
+
+class GridNoise:
+    """Writes 8-bit inputs plus grid noise; drawn block by block on the device where it is used."""
+
+    def __init__(self, sigma: float, seed: int, shape: tuple[int, int, int], device: torch.device) -> None:
+        self.sigma, self.seed, self.device = sigma, seed, device
+        self.distribution = rounded_gaussian(sigma)
+        self._block = torch.empty((BLOCK, *shape), dtype=torch.int32, device=device)
+        self._holds: tuple[int, int, int] | None = None
+        if device.type == "cuda":
+            self._thresholds = torch.from_numpy(self.distribution.thresholds).to(device)
+        else:
+            self._cells = _cells(self.distribution)
+
+    def write(self, out: torch.Tensor, image: torch.Tensor, stream: Stream, input_index: int, start: int) -> None:
+        """Writes samples start, start + 1, ... of an input's stream, in pixel units, into `out` `[rows, C, H, W]`.
+
+        `out` is float32; `image` is the input, uint8 `[C, H, W]`. Raises TypeError for any other type of image.
+        """
+        if image.dtype != torch.uint8:
+            raise TypeError(f"grid noise takes uint8 images, not {image.dtype}")
+        levels = image.to(self.device, torch.int32)
+        done = 0
+        while done < len(out):
+            block, row = divmod(start + done, BLOCK)
+            rows = min(BLOCK - row, len(out) - done)
+            self._load((int(stream), input_index, block))
+            # Whole numbers up to here; below 2^24 a float32 holds them exactly, and the division is the only rounding.
+            out[done : done + rows] = self._block[row : row + rows] + levels
+            done += rows
+        out.div_(LEVELS)
+
+    def _load(self, key: tuple[int, int, int]) -> None:
+        if self._holds == key:
+            return
+        self._holds = None  # an interrupted draw must not be taken for a whole one
+        if self.device.type == "cuda":
+            self._draw_on_gpu(key)
+        else:
+            # There is no 64-bit search on MPS: its noise is the CPU's.
+            self._block.copy_(torch.from_numpy(self._draw(key, self._block.numel())).view(self._block.shape))
+        self._holds = key
+
+    def _draw(self, key: tuple[int, int, int], count: int) -> npt.NDArray[np.int32]:
+        """Returns `count` values. 16 random bits decide nearly all of them by one look-up, 47 more the others."""
+        source = np.random.SFC64(np.random.SeedSequence((self.seed, *key)))
+        words: npt.NDArray[np.uint64] = source.random_raw(-(-count // 4))
+        cells = words.astype("<u8", copy=False).view("<u2")[:count]
+        values: npt.NDArray[np.int32] = self._cells.take(cells)
+        open_ = np.flatnonzero(values == _UNRESOLVED)
+        rest: npt.NDArray[np.uint64] = source.random_raw(len(open_)) >> np.uint64(64 - _REST_BITS)
+        bits = (cells[open_].astype(np.int64) << _REST_BITS) | rest.astype(np.int64)
+        values[open_] = self.distribution.lowest + np.searchsorted(self.distribution.thresholds, bits, side="right")
+        return values
+
+    def _draw_on_gpu(self, key: tuple[int, int, int]) -> None:
+        digest = hashlib.blake2b(repr((self.seed, *key)).encode(), digest_size=8).digest()
+        generator = torch.Generator(self.device).manual_seed(int.from_bytes(digest, "little") >> 1)
+        for first in range(0, BLOCK, _ROWS_AT_ONCE):
+            rows = self._block[first : first + _ROWS_AT_ONCE]
+            # Without bounds an int64 gets 63 uniform bits.
+            bits = torch.empty(rows.shape, dtype=torch.int64, device=self.device).random_(generator=generator)
+            rows.copy_(torch.searchsorted(self._thresholds, bits, right=True, out_int32=True))
+        self._block += self.distribution.lowest
+
+
+def _cells(distribution: RoundedGaussian) -> npt.NDArray[np.int32]:
+    """Returns the value of every cell of 2**47 bit patterns that has one value only, `_UNRESOLVED` for the others."""
+    starts = np.arange(_CELLS, dtype=np.int64) << _REST_BITS
+    first = np.searchsorted(distribution.thresholds, starts, side="right")
+    last = np.searchsorted(distribution.thresholds, starts + ((1 << _REST_BITS) - 1), side="right")
+    return np.where(first == last, distribution.lowest + first, _UNRESOLVED).astype(np.int32)

@@ -1,0 +1,111 @@
+"""Counts on the device: class by bin for every measure, and exact sums.
+
+Invariant: what is added up are integers, so the result does not depend on the order or the grouping of samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from rsuq_cli.certificates.evidence import SUM_UNIT, Histogram, MeasureEdges, Sums
+from rsuq_cli.measures import MEASURES
+from rsuq_cli.sampling.noise import Stream
+from rsuq_cli.sampling.packing import Piece
+from rsuq_cli.uncertainty import Scores
+
+STREAMS = (Stream.SELECTION, Stream.ESTIMATION)
+_LARGEST = 2.0**16
+
+
+class Counted(NamedTuple):
+    """A task that has all its samples: the input's position, histograms of every measure, and sums."""
+
+    position: int
+    histograms: dict[str, Histogram]
+    sums: Sums
+
+
+class Bins:
+    """The bin edges of all measures on a device, `[M, E]`, each row ending in at least one infinity.
+
+    A value above the last edge, infinity too, falls at the first infinity: the measure's last bin.
+    """
+
+    def __init__(self, edges: Mapping[str, MeasureEdges], num_classes: int, device: torch.device) -> None:
+        if missing := set(MEASURES) - set(edges):
+            raise ValueError(f"no edges for {', '.join(sorted(missing))}")
+        self.num_classes = num_classes
+        self.sizes = {name: len(edges[name].edges) + 1 for name in MEASURES}
+        table = np.full((len(MEASURES), max(self.sizes.values())), np.inf, dtype=np.float32)
+        for row, name in enumerate(MEASURES):
+            table[row, : len(edges[name].edges)] = edges[name].edges
+        self.table = torch.from_numpy(table).to(device)
+        self.measure = torch.arange(len(MEASURES), device=device)[:, None]
+
+
+class Tally:
+    """Counts of the tasks in one batch; the first may go on from the batch before."""
+
+    def __init__(self, batch: Sequence[Piece], bins: Bins, before: Tally | None) -> None:
+        ends = {piece.task: piece.last for piece in batch}
+        self.positions = [dict((p.task, p.position) for p in batch)[task] for task in ends]  # noqa: C402
+        self.finished = list(ends.values())
+        self.slots = {task: slot for slot, task in enumerate(ends)}
+        self.bins = bins
+        # One slot more than there are tasks takes the padding of a batch that is not full.
+        slots, streams, device = len(ends) + 1, len(STREAMS), bins.table.device
+        measures, width = bins.table.shape
+        self.counts = torch.zeros((slots, streams, measures, bins.num_classes, width), dtype=torch.int32, device=device)
+        self.sums = torch.zeros((slots, streams, measures + bins.num_classes), dtype=torch.int64, device=device)
+        if before and not before.finished[-1]:
+            open_task = list(before.slots)[-1]
+            if open_task in self.slots:
+                self.counts[self.slots[open_task]] = before.counts[before.slots[open_task]]
+                self.sums[self.slots[open_task]] = before.sums[before.slots[open_task]]
+
+    def add(self, batch: Sequence[Piece], classes: torch.Tensor, scores: Scores) -> None:
+        """Counts the samples of a batch, given class `[rows]` and scores; rows after the pieces are padding."""
+        slot = self._slot_of_rows(batch, len(classes))
+        measures, width = self.bins.table.shape
+        cell = torch.searchsorted(self.bins.table, scores.values)
+        flat = ((slot[None] * measures + self.bins.measure) * self.bins.num_classes + classes[None]) * width + cell
+        ones = torch.ones((), dtype=torch.int32, device=flat.device).expand(flat.numel())
+        self.counts.view(-1).scatter_add_(0, flat.view(-1), ones)
+        exact = torch.cat([scores.values.t(), scores.probabilities], dim=1).nan_to_num()
+        units = (exact.clamp(-_LARGEST, _LARGEST).double() / SUM_UNIT).round().to(torch.int64)
+        self.sums.view(-1, self.sums.shape[-1]).index_add_(0, slot, units)
+
+    def report(self) -> list[Counted]:
+        """Returns the finished tasks, copied to the host in one go."""
+        slots = [slot for slot, done in enumerate(self.finished) if done]
+        if not slots:
+            return []
+        counts = self.counts[slots].cpu().numpy().astype(np.int64)
+        sums = self.sums[slots].cpu().numpy()
+        sizes = self.bins.sizes
+        return [
+            Counted(
+                self.positions[slot],
+                {
+                    name: Histogram(*(counts[at, stream, row, :, : sizes[name]] for stream in range(len(STREAMS))))
+                    for row, name in enumerate(MEASURES)
+                },
+                Sums(
+                    {name: (int(sums[at, 0, row]), int(sums[at, 1, row])) for row, name in enumerate(MEASURES)},
+                    sums[at, :, len(MEASURES) :],
+                ),
+            )
+            for at, slot in enumerate(slots)
+        ]
+
+    def _slot_of_rows(self, batch: Sequence[Piece], rows: int) -> torch.Tensor:
+        """Returns `[rows]` with the slot of each row's task and stream; padding goes to the slot that nobody reads."""
+        out = np.full(rows, len(self.slots) * len(STREAMS), dtype=np.int64)
+        values = [self.slots[piece.task] * len(STREAMS) + piece.stream for piece in batch]
+        used = np.repeat(np.asarray(values, dtype=np.int64), [piece.size for piece in batch])
+        out[: len(used)] = used
+        return torch.from_numpy(out).to(self.counts.device, non_blocking=True)

@@ -1,0 +1,60 @@
+"""Uncertainty of a batch of logits, every measure in one go.
+
+Invariant: a deterministic function of the logits, computed in float32 whatever the precision of the model, larger =
+more uncertain. What is not a number, or is minus infinity (an overflow), counts as infinitely uncertain, so a broken
+forward pass is rejected.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from rsuq_cli.measures import MEASURES
+
+_GEN_EXPONENT, _GEN_CLASSES = 0.1, 100
+
+
+class Scores(NamedTuple):
+    """Every measure, float32 `[M, N]`, one row for each of `MEASURES` in its order, and the softmax `[N, K]`."""
+
+    values: torch.Tensor
+    probabilities: torch.Tensor
+
+
+def score(logits: torch.Tensor) -> torch.Tensor:
+    """Returns the uncertainty of logits `[N, K]` as float32 `[M, N]`, one row for each of `MEASURES`, in its order."""
+    return scores(logits).values
+
+
+def scores(logits: torch.Tensor) -> Scores:
+    """Returns every measure of logits `[N, K]`, and the softmax that most of them come from.
+
+    Entropy, confidence and margin are scaled to [0, 1]. Energy: Liu et al. 2020 (T = 1); maximum logit: Hendrycks et
+    al. 2022; GEN: Liu et al. 2023 (gamma = 0.1, top 100 classes).
+    """
+    z = logits.float()
+    classes = z.shape[1]
+    log_p = torch.log_softmax(z, dim=1)
+    p = log_p.exp()
+    top = log_p.topk(min(2, classes), dim=1).values
+    # 1 - p of the largest, without the cancellation of subtracting two numbers near one.
+    confidence = -torch.expm1(top[:, 0])
+    second = top[:, 1].exp() if classes > 1 else torch.zeros_like(confidence)
+    entropy = torch.special.entr(p).sum(dim=1) / math.log(max(classes, 2))
+    largest = p if classes <= _GEN_CLASSES else p.topk(_GEN_CLASSES, dim=1).values
+    # The power by exp and log: torch's own rounds differently where a thread's share ends, so its last bit would depend
+    # on the size of the batch and the number of threads.
+    gen = (largest * (1.0 - largest)).clamp_min(0.0).log().mul(_GEN_EXPONENT).exp().sum(dim=1)
+    values = {
+        "entropy": entropy.clamp(0.0, 1.0),
+        "confidence": confidence.clamp(0.0, 1.0),
+        "margin": (confidence + second).clamp(0.0, 1.0),
+        "energy": -torch.logsumexp(z, dim=1),
+        "max_logit": -z.amax(dim=1),
+        "gen": gen,
+    }
+    stacked = torch.stack([values[name] for name in MEASURES])
+    return Scores(torch.where(torch.isnan(stacked) | torch.isneginf(stacked), torch.inf, stacked), p)

@@ -1,0 +1,87 @@
+"""Data sets without some of their classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rsuq_cli.datasets.catalogue import open_dataset
+from rsuq_cli.datasets.held_out import HeldOutDataset, held_out_name, without
+from rsuq_cli.errors import BadInput
+
+
+def _held_out(name: str) -> HeldOutDataset:
+    dataset = open_dataset(name)
+    assert isinstance(dataset, HeldOutDataset)
+    return dataset
+
+
+def test_the_classes_are_in_no_split_and_the_others_are_numbered_anew() -> None:
+    dataset, whole = _held_out("digits-without-1,8"), open_dataset("digits")
+    assert dataset.class_names == tuple("02345679")
+    for split in ("train", "calibration", "test"):
+        part = dataset.load(split)
+        labels = whole.labels(split)
+        assert (dataset.indices(split) == whole.indices(split)[~np.isin(labels, (1, 8))]).all()
+        names = [dataset.class_names[label] for label in part.labels]
+        assert names == [str(label) for label in labels if label not in (1, 8)]
+        assert (dataset.labels(split) == part.labels.numpy()).all()
+
+
+def test_positions_and_pixels_are_those_of_the_whole_set() -> None:
+    dataset, whole = _held_out("digits-without-8,9"), open_dataset("digits")
+    some = dataset.indices("test")[[3, 70]]
+    assert (dataset.load("test", some).images == whole.load("test", some).images).all()
+    with pytest.raises(BadInput, match="not in the test split"):
+        dataset.load("test", dataset.held_out_indices("test")[:1])
+
+
+def test_what_is_held_out_is_the_rest() -> None:
+    dataset, whole = _held_out("digits-without-8,9"), open_dataset("digits")
+    outside = dataset.held_out_indices("test")
+    assert set(dataset.load_held_out("test", outside).labels.tolist()) == {8, 9}
+    assert sorted([*outside, *dataset.indices("test")]) == whole.indices("test").tolist()
+
+
+def test_the_name_is_canonical() -> None:
+    assert _held_out("digits-without-9, 8,9").name == "digits-without-8,9"
+
+
+def test_a_class_of_a_folder_is_named_by_its_folder(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for name in ("bird", "cat", "dog"):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for number in range(12):
+                Image.new("L", (4, 4), number).save(folder / f"{number}.png")
+    dataset = _held_out(f"folder:{tmp_path}-without-cat")
+    assert dataset.class_names == ("bird", "dog")
+    assert dataset.held_out == (1,)
+    assert len(dataset.indices("test")) == 24
+    assert _held_out(dataset.name).name == dataset.name
+
+
+def test_a_folder_whose_own_name_looks_like_that_is_a_folder(tmp_path: Path) -> None:
+    for name in ("bird", "cat"):
+        (tmp_path / "pets-without-dogs" / "test" / name).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(tmp_path / "pets-without-dogs" / "test" / name / "0.png")
+    dataset = open_dataset(f"folder:{tmp_path / 'pets-without-dogs'}")
+    assert not isinstance(dataset, HeldOutDataset)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [("12", "no class '12'"), ("1,,2", "no class ''"), ("0,1,2,3,4,5,6,7,8", "1 of the 10 classes .* would be left")],
+)
+def test_impossible_classes_are_refused(classes: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        open_dataset(without("digits", classes))
+
+
+def test_names_without_classes_are_no_such_names() -> None:
+    assert held_out_name("digits") is None
+    assert held_out_name("digits-without-") is None
+    assert held_out_name("folder:/a-without-b/c") is None

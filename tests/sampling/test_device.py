@@ -1,0 +1,141 @@
+"""Devices and precisions: absent ones are refused, and the process is left as it was found."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.sampling.device import PRECISIONS, Precision, check_precision, inference, is_out_of_memory, resolve_device
+
+CPU = torch.device("cpu")
+BackendFlags = tuple[bool, bool, bool, bool]
+
+
+def backend_flags() -> BackendFlags:
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    return matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
+
+
+@pytest.fixture
+def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("no_accelerator")
+@pytest.mark.parametrize("name", ["auto", "cpu"])
+def test_the_cpu_is_what_there_always_is(name: str) -> None:
+    assert resolve_device(name) == CPU
+
+
+@pytest.mark.usefixtures("no_accelerator")
+@pytest.mark.parametrize(("name", "word"), [("cuda", "CUDA"), ("cuda:0", "CUDA"), ("mps", "MPS")])
+def test_an_absent_device_is_refused(name: str, word: str) -> None:
+    with pytest.raises(BadInput, match=f"{word} was asked for and is not available here") as caught:
+        resolve_device(name)
+    assert "--device cpu" in caught.value.hint
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(("name", "index"), [("auto", 0), ("cuda", 0), ("cuda:0", 0), ("cuda:1", 1)])
+def test_a_gpu_has_an_index(name: str, index: int) -> None:
+    assert resolve_device(name) == torch.device("cuda", index)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_gpu_too_many_is_refused() -> None:
+    with pytest.raises(BadInput, match="no CUDA device 2") as caught:
+        resolve_device("cuda:2")
+    assert "has 2" in caught.value.hint
+
+
+def test_mps_is_taken_where_there_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto") == resolve_device("mps") == torch.device("mps")
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "cuda:-1", "meta", "xpu"])
+def test_an_unknown_device_is_refused_with_the_known_ones(name: str) -> None:
+    with pytest.raises(BadInput, match=r"unknown device|is not supported") as caught:
+        resolve_device(name)
+    assert "auto, cpu, cuda" in caught.value.hint
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_gpu_has_every_precision(precision: str) -> None:
+    assert check_precision(precision, torch.device("cuda")) == precision
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_tf32_is_refused_where_there_is_none(device: str) -> None:
+    with pytest.raises(BadInput, match="tf32") as caught:
+        check_precision("tf32", torch.device(device))
+    assert device in caught.value.hint
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(BadInput, match="unknown precision 'fp16'") as caught:
+        check_precision("fp16", CPU)
+    assert "fp32, tf32, bf16" in caught.value.hint
+
+
+@pytest.fixture
+def unusual_flags() -> object:
+    """Sets every flag to the opposite of what inference in fp32 sets."""
+    before = backend_flags()
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = True, True, True, False
+    yield
+    matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
+
+
+@pytest.mark.usefixtures("unusual_flags")
+@pytest.mark.parametrize(("precision", "tf32"), [("fp32", False), ("tf32", True), ("bf16", False)])
+def test_inference_sets_the_flags_and_restores_them(precision: Precision, tf32: bool) -> None:
+    before = backend_flags()
+    with inference(CPU, precision):
+        assert backend_flags() == (tf32, tf32, False, True)
+        assert torch.is_inference_mode_enabled()
+        assert torch.is_autocast_enabled("cpu") == (precision == "bf16")
+    assert backend_flags() == before == (True, True, True, False)
+    assert not torch.is_inference_mode_enabled()
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.usefixtures("unusual_flags")
+def test_inference_restores_the_flags_after_a_failure() -> None:
+    before = backend_flags()
+    with pytest.raises(RuntimeError, match="halfway"), inference(CPU, "bf16"):
+        raise RuntimeError("halfway")
+    assert backend_flags() == before
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_inference_computes_in_the_precision_asked_for() -> None:
+    layer, x = torch.nn.Linear(3, 3), torch.ones(1, 3)
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        with inference(CPU, precision):  # type: ignore[arg-type]
+            assert layer(x).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 18 GB)"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory, says somebody else"), False),
+        (KeyboardInterrupt(), False),
+    ],
+)
+def test_a_full_memory_is_told_from_other_errors(error: BaseException, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
