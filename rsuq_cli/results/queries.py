@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, bindparam, text
+from sqlalchemy import Connection, RowMapping, text
 
 from rsuq_cli.certificates.intervals import wilson_interval
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.selection import KINDS, Selection, chosen_scorings
 
 
 class Share(NamedTuple):
@@ -52,9 +53,10 @@ class Figures:
     `inputs` have a certificate, `planned` were asked for. Averages are over all inputs, 0 where the class is wrong.
     `gain` = acr_ncl / acr_standard − 1 and `cc_cost` = 1 − acr_cc / acr_standard, None where acr_standard is 0.
     `clean_accuracy` is that of the smoothed classifier without rejection (right, and decided), `accuracy` that of the
-    decision with it (right, and certain), `accuracy_answered` None where nothing was answered. `intervals` has the
-    shares again, by name, with their intervals. Source: Cohen et al. 2019 §4 for certified accuracy and ACR, Däubener
-    et al. 2024 for the two guarantees.
+    decision with it (right, and certain), `accuracy_answered` None where nothing was answered. `draws_mean` and
+    `draws_median` are of the estimation samples of an input, `draws_at_max` is the share that had all n. `intervals`
+    has the shares again, by name, with their intervals. Source: Cohen et al. 2019 §4 for certified accuracy and ACR,
+    Däubener et al. 2024 for the two guarantees.
     """
 
     run_id: int
@@ -83,6 +85,8 @@ class Figures:
     alpha: float
     family_size: int
     planned: int
+    created_at: str
+    warnings: tuple[str, ...]
     inputs: int
     accuracy: float
     clean_accuracy: float
@@ -92,6 +96,9 @@ class Figures:
     accuracy_answered: float | None
     at_ceiling: float
     sample_coverage: float
+    draws_mean: float
+    draws_median: float
+    draws_at_max: float
     acr_standard: float
     acr_cc: float
     acr_ncl: float
@@ -116,14 +123,6 @@ CURVES: Mapping[str, Curve] = {
     "certified_ncl": Curve("radius_ncl", "class_index = label AND radius_ncl > 0"),
 }
 
-_SETTINGS = """
-SELECT run.id AS run_id, scoring.id AS scoring_id, run.kind, run.status, run.checkpoint_id, run.model, run.dataset,
-       run.split, run.skip, run.subset_sha256, run.sigma, run.n0, run.n, run.seed, run.device, run.precision,
-       run.source, checkpoint.objective, scoring.measure, scoring.threshold, scoring.coverage AS threshold_coverage,
-       scoring.rule, scoring.competitors, scoring.alpha, scoring.family_size, run.inputs AS planned
-FROM scoring JOIN run ON run.id = scoring.run_id LEFT JOIN checkpoint ON checkpoint.id = run.checkpoint_id
-"""
-
 _TOTALS = text("""
 SELECT COUNT(*) AS inputs,
        COUNT(*) FILTER (WHERE correct) AS correct,
@@ -132,14 +131,23 @@ SELECT COUNT(*) AS inputs,
        COUNT(*) FILTER (WHERE decision = 'undecided') AS undecided,
        COUNT(*) FILTER (WHERE at_ceiling) AS at_ceiling,
        AVG(1 - uncertain_count * 1.0 / n) AS sample_coverage,
+       AVG(n * 1.0) AS draws, MIN(n) AS fewest, MAX(n) AS most, COUNT(*) FILTER (WHERE n >= :n) AS at_max,
        COALESCE(SUM(radius_standard) FILTER (WHERE standard_class = label), 0) AS standard,
        COALESCE(SUM(radius_cc) FILTER (WHERE correct), 0) AS cc,
        COALESCE(SUM(radius_ncl) FILTER (WHERE class_index = label), 0) AS ncl
 FROM certified_sample WHERE scoring_id = :scoring_id
 """)
 
+_MEDIAN_DRAWS = text("""
+SELECT AVG(n * 1.0) FROM (SELECT n FROM certified_sample WHERE scoring_id = :scoring_id ORDER BY n
+                          LIMIT :middle OFFSET :below) AS middle
+""")
+
 _RUNS = """
-SELECT run.*, (SELECT COUNT(*) FROM evidence WHERE evidence.run_id = run.id) AS finished,
+SELECT run.*, CASE WHEN run.kind = 'import'
+                   THEN (SELECT COUNT(*) FROM certified_sample AS sample JOIN scoring ON scoring.id = sample.scoring_id
+                         WHERE scoring.run_id = run.id)
+                   ELSE (SELECT COUNT(*) FROM evidence WHERE evidence.run_id = run.id) END AS finished,
        (SELECT COUNT(*) FROM scoring WHERE scoring.run_id = run.id) AS scorings
 FROM run
 """
@@ -153,22 +161,30 @@ def figures(
     model: str | None = None,
     sigma: float | None = None,
     measure: str | None = None,
-    kind: str | None = "certify",
+    kind: str | Sequence[str] | None = KINDS,
     radii: Sequence[float] = (),
 ) -> list[Figures]:
     """Returns the figures of every scoring that matches, in the order of runs and scorings.
 
-    None, or no runs, leaves a condition out. A scoring without a single certificate has no figures. The curves are
-    evaluated at `radii` (pixel units), in the order given.
+    None, or no runs, leaves a condition out. See `selected_figures` for the rest.
+    """
+    kinds = (kind,) if isinstance(kind, str) else kind
+    return selected_figures(db, Selection(runs, (), dataset, model, sigma, measure, kinds), radii)
+
+
+def selected_figures(db: Database, selection: Selection, radii: Sequence[float] = ()) -> list[Figures]:
+    """Returns the figures of every scoring that is selected, in the order of runs and scorings.
+
+    A scoring without a single certificate has no figures. The curves are evaluated at `radii` (pixel units), in the
+    order given.
 
     Raises:
         BadInput: a radius that is negative or not finite.
     """
     if bad := [radius for radius in radii if not (math.isfinite(radius) and radius >= 0)]:
         raise BadInput(f"a radius must be a number from 0 up, not {bad[0]}", "for example --radii 0,0.25,0.5")
-    wanted = {"kind": kind, "dataset": dataset, "model": model, "sigma": sigma, "measure": measure}
     with db.read() as connection:
-        settings = _settings(connection, runs, {name: value for name, value in wanted.items() if value is not None})
+        settings = chosen_scorings(connection, selection)
     workers = max(1, min(os.cpu_count() or 1, 4, len(settings)))
     with ThreadPoolExecutor(workers) as pool:
         shared = pool.map(lambda part: _part(db, part, radii), (settings[i::workers] for i in range(workers)))
@@ -202,21 +218,6 @@ def _run_row(row: RowMapping) -> RunRow:
     return RunRow(**values)
 
 
-def _settings(connection: Connection, runs: Sequence[int], wanted: Mapping[str, Any]) -> Sequence[RowMapping]:
-    columns = {"measure": "scoring.measure"}
-    conditions = [f"{columns.get(name, 'run.' + name)} = :{name}" for name in wanted]
-    statement, values = _SETTINGS, dict(wanted)
-    if runs:
-        conditions.append("run.id IN :runs")
-        values["runs"] = list(runs)
-    if conditions:
-        statement += " WHERE " + " AND ".join(conditions)
-    bound = text(f"{statement} ORDER BY run.id, scoring.id")
-    if runs:
-        bound = bound.bindparams(bindparam("runs", expanding=True))
-    return connection.execute(bound, values).mappings().all()
-
-
 def _part(db: Database, settings: Sequence[RowMapping], radii: Sequence[float]) -> list[Figures]:
     ascending = sorted({float(radius) for radius in radii})
     with db.read() as connection:
@@ -228,7 +229,7 @@ def _figures(
     connection: Connection, settings: RowMapping, radii: Sequence[float], ascending: Sequence[float]
 ) -> Figures | None:
     scoring_id = settings["scoring_id"]
-    totals = connection.execute(_TOTALS, {"scoring_id": scoring_id}).mappings().one()
+    totals = connection.execute(_TOTALS, {"scoring_id": scoring_id, "n": settings["n"]}).mappings().one()
     inputs = totals["inputs"]
     if not inputs:
         return None
@@ -239,10 +240,13 @@ def _figures(
     acr = {name: totals[name] / inputs for name in ("standard", "cc", "ncl")}
     compared = acr["standard"] > 0
     return Figures(
-        **settings,
+        **{**settings, "warnings": tuple(json.loads(settings["warnings"] or "[]"))},
         **named,
         inputs=inputs,
         sample_coverage=float(totals["sample_coverage"]),
+        draws_mean=float(totals["draws"]),
+        draws_median=_median_draws(connection, scoring_id, totals),
+        draws_at_max=totals["at_max"] / inputs,
         acr_standard=acr["standard"],
         acr_cc=acr["cc"],
         acr_ncl=acr["ncl"],
@@ -250,6 +254,14 @@ def _figures(
         cc_cost=1 - acr["cc"] / acr["standard"] if compared else None,
         intervals=shares,
     )
+
+
+def _median_draws(connection: Connection, scoring_id: int, totals: RowMapping) -> float:
+    inputs = totals["inputs"]
+    if totals["fewest"] == totals["most"]:
+        return float(totals["most"])
+    values = {"scoring_id": scoring_id, "middle": 2 - inputs % 2, "below": (inputs - 1) // 2}
+    return float(connection.execute(_MEDIAN_DRAWS, values).scalar_one())
 
 
 def _shares(totals: RowMapping) -> dict[str, Share]:

@@ -109,7 +109,10 @@ class RunHandle:
 
 @dataclass(frozen=True)
 class RunRow:
-    """A stored run as lists show it; `inputs` were planned, `finished` have evidence, `scorings` were asked for."""
+    """A stored run as lists show it; `inputs` were planned, `scorings` asked for.
+
+    `finished` inputs have evidence, or a certificate where the run was imported.
+    """
 
     id: int
     kind: str
@@ -207,7 +210,59 @@ class SampleRow:
         object.__setattr__(self, "is_uncertain", not certain)
 
 
-Insertable = NewCheckpoint | NewRun | NewScoring | EvidenceRow | SampleRow
+@dataclass(frozen=True)
+class NewAudit:
+    """An attempt to break the certificates of a scoring: at most `inputs` inputs, `n` samples to judge a point with.
+
+    `radius_scale` 1 attacks the balls that were certified; `alpha` is the probability of any false break.
+    """
+
+    scoring_id: int
+    attack: Literal["pgd", "random", "both"]
+    steps: int
+    radius_scale: float
+    inputs: int
+    n: int
+    alpha: float
+    seed: int
+    device: str
+
+
+class AuditHandle(NamedTuple):
+    """A stored audit to go on with: `attacked` has the input index and guarantee of every ball that is done."""
+
+    id: int
+    attacked: frozenset[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class AuditBallRow:
+    """The worst point that was found in a ball, judged with `n` samples of fresh noise; distances in pixel units.
+
+    `mass` is that of the event that the guarantee keeps large, measured at the point, `bound` the least that the theory
+    allows there. `excess` is by how much the votes violate the guarantee (negative: they do not), `excess_lower` its
+    lower confidence bound. `broken` follows from it.
+    """
+
+    input_index: int
+    guarantee: Literal["standard", "cc", "ncl"]
+    class_index: int
+    radius: float
+    distance: float
+    attack: Literal["pgd", "random"]
+    n: int
+    mass: float
+    bound: float
+    excess: float
+    excess_lower: float
+    seconds: float
+    broken: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "broken", self.excess_lower > 0)
+
+
+Insertable = NewCheckpoint | NewRun | NewScoring | EvidenceRow | SampleRow | NewAudit | AuditBallRow
 
 
 def column_values(row: Insertable) -> dict[str, Any]:

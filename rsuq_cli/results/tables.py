@@ -155,6 +155,49 @@ class Metric(SQLModel, table=True):
     high: float | None
 
 
+class Audit(SQLModel, table=True):
+    """An attempt to break the certificates of a scoring."""
+
+    __table_args__ = (
+        UniqueConstraint(
+            "scoring_id", "attack", "steps", "radius_scale", "inputs", "n", "alpha", "seed", "device"
+        ),
+    )  # fmt: skip
+
+    id: int | None = Field(default=None, primary_key=True)
+    scoring_id: int = Field(foreign_key="scoring.id", ondelete="CASCADE")
+    attack: str
+    steps: int
+    radius_scale: float
+    inputs: int
+    n: int
+    alpha: float
+    seed: int = Field(sa_type=BigInteger)
+    device: str
+    created_at: str
+
+
+class AuditBall(SQLModel, table=True):
+    """The worst point that an audit found in one ball, and what fresh noise said of it."""
+
+    __tablename__ = "audit_ball"
+
+    audit_id: int = Field(primary_key=True, foreign_key="audit.id", ondelete="CASCADE")
+    input_index: int = Field(primary_key=True)
+    guarantee: str = Field(primary_key=True)
+    class_index: int
+    radius: float
+    distance: float
+    attack: str
+    n: int
+    mass: float
+    bound: float
+    excess: float
+    excess_lower: float
+    broken: bool
+    seconds: float
+
+
 def table_of(model: type[SQLModel]) -> Table:
     """Returns the SQLAlchemy table of one of these classes, for statements over many rows."""
     return SQLModel.metadata.tables[str(model.__tablename__)]

@@ -19,9 +19,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import (
     Array,
+    AuditBallRow,
+    AuditHandle,
     CheckpointRow,
     EvidenceRow,
     MeasureEdges,
+    NewAudit,
     NewCheckpoint,
     NewRun,
     NewScoring,
@@ -32,7 +35,17 @@ from rsuq_cli.results.rows import (
     column_values,
     finite,
 )
-from rsuq_cli.results.tables import BinEdges, CertifiedSample, Checkpoint, Evidence, Run, Scoring, table_of
+from rsuq_cli.results.tables import (
+    Audit,
+    AuditBall,
+    BinEdges,
+    CertifiedSample,
+    Checkpoint,
+    Evidence,
+    Run,
+    Scoring,
+    table_of,
+)
 
 __all__ = [
     "CheckpointRow",
@@ -51,13 +64,16 @@ __all__ = [
     "load_evidence",
     "newest_checkpoint",
     "record_checkpoint",
+    "start_audit",
     "start_run",
+    "store_balls",
     "store_inputs",
     "store_samples",
 ]
 
 CHECKPOINT, RUN, BIN_EDGES = table_of(Checkpoint), table_of(Run), table_of(BinEdges)
 EVIDENCE, SCORING, CERTIFIED_SAMPLE = table_of(Evidence), table_of(Scoring), table_of(CertifiedSample)
+AUDIT, AUDIT_BALL = table_of(Audit), table_of(AuditBall)
 # Few enough that a reader holds little memory and no transaction for long, many enough that queries do not count.
 PAGE = 256
 
@@ -163,6 +179,24 @@ def finish_run(db: Database, run_id: int, status: Status, seconds_added: float, 
             "updated_at": _now(),
         }
         connection.execute(update(RUN).where(run).values(changes))
+
+
+def start_audit(db: Database, new: NewAudit) -> AuditHandle:
+    """Returns the audit with these settings, made now unless it is known, and what it has attacked already."""
+    values = column_values(new)
+    with db.transaction() as connection:
+        _insert_missing(connection, AUDIT, [values | {"created_at": _now()}])
+        same = (AUDIT.c[name] == value for name, value in values.items())
+        audit_id = int(connection.execute(select(AUDIT.c.id).where(*same)).scalar_one())
+        attacked = select(AUDIT_BALL.c.input_index, AUDIT_BALL.c.guarantee).where(AUDIT_BALL.c.audit_id == audit_id)
+        return AuditHandle(audit_id, frozenset((row[0], row[1]) for row in connection.execute(attacked)))
+
+
+def store_balls(db: Database, audit_id: int, balls: Sequence[AuditBallRow]) -> None:
+    """Stores what became of some balls; raises ValueError as `store_inputs` does."""
+    rows = [{"audit_id": audit_id} | column_values(ball) for ball in balls]
+    with db.transaction() as connection:
+        _insert_missing(connection, AUDIT_BALL, rows)
 
 
 def load_edges(db: Database, run_id: int) -> dict[str, StoredEdges]:

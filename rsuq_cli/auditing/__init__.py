@@ -1,0 +1,1 @@
+"""Attempts to break certificates: attacks inside a ball, and a judge with fresh noise."""

@@ -1,0 +1,223 @@
+"""Bringing the runs of one database into another.
+
+Invariant: nothing that is stored here changes but how far a run is, and merging twice adds nothing the second time. A
+run is the same run where configuration, bins and attempt are; each comes in one transaction, or not at all where
+something that both databases have is not the same in both (a conflict, which is named).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Table, select, update
+from sqlmodel import SQLModel
+
+from rsuq_cli.certificates.evidence import decode, decode_sums
+from rsuq_cli.errors import BadInput
+from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
+from rsuq_cli.results.location import locate
+from rsuq_cli.results.tables import Checkpoint, Run, table_of
+
+PAGE = 1024
+CHECKPOINT, RUN = table_of(Checkpoint), table_of(Run)
+# What makes a row with a number of its own the same row in both databases; otherwise all its other columns do.
+_IDENTITY = {"scoring": ("run_id", "measure", "threshold", "rule", "competitors", "alpha", "family_size")}
+# When and how long, not what was found.
+_INCIDENTAL = {"created_at", "seconds"}
+# Two versions of scipy may differ in the last digits of a radius.
+_TOLERANCE = 1e-9
+
+Ids = dict[str, dict[int, int]]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of a run of the other database: its number there and here, and how many rows came.
+
+    `outcome` is "added" (new here), "completed" (known here, rows were missing), "same", or "conflict" (nothing was
+    taken; `conflict` says what differs).
+    """
+
+    other_run_id: int
+    run_id: int
+    model: str
+    dataset: str
+    sigma: float
+    outcome: Literal["added", "completed", "same", "conflict"]
+    rows: int
+    conflict: str | None = None
+
+
+class _Conflict(Exception):  # noqa: N818
+    """Something that both databases have, and that differs."""
+
+
+def merge(database: str | Path | None, other: str | Path) -> list[Merged]:
+    """Brings every run and checkpoint of `other` into `database`, and returns what became of each run.
+
+    Raises:
+        BadInput: both are the same database.
+        DatabaseError: one of them cannot be used, or `other` is of a newer or older schema.
+    """
+    if _same(database, other):
+        raise BadInput(f"{locate(other)} is the database itself", "name another one")
+    with open_for_reading(other) as source, open_for_writing(database) as target, source.read() as reading:
+        checkpoints = _copy_checkpoints(reading, target)
+        runs = reading.execute(select(RUN).order_by(RUN.c.id)).mappings().all()
+        return [_merge_run(reading, target, dict(run), checkpoints) for run in runs]
+
+
+def _same(database: str | Path | None, other: str | Path) -> bool:
+    here, there = locate(database), locate(other)
+    if here.path and there.path:
+        return here.path.exists() and there.path.exists() and here.path.samefile(there.path)
+    return here.url == there.url
+
+
+def _copy_checkpoints(reading: Connection, target: Database) -> dict[int, int]:
+    """Returns the number here of each checkpoint there; the same bytes are the same checkpoint."""
+    with target.transaction() as writing:
+        known = {row.sha256: row.id for row in writing.execute(select(CHECKPOINT.c.id, CHECKPOINT.c.sha256))}
+        numbers = {}
+        for row in reading.execute(select(CHECKPOINT)).mappings():
+            if row["sha256"] not in known:
+                known[row["sha256"]] = _insert(writing, CHECKPOINT, row)
+            numbers[row["id"]] = known[row["sha256"]]
+        return numbers
+
+
+def _merge_run(reading: Connection, target: Database, run: dict[str, Any], checkpoints: Mapping[int, int]) -> Merged:
+    key = [RUN.c[name] == run[name] for name in ("configuration_hash", "edges_hash", "attempt")]
+    about = {"other_run_id": run["id"]} | {name: run[name] for name in ("model", "dataset", "sigma")}
+    run_id = 0
+    try:
+        with target.transaction() as writing:
+            known = writing.execute(select(RUN).where(*key)).mappings().first()
+            if known is None:
+                # Nobody is working on it here, whatever its status there.
+                status = "interrupted" if run["status"] == "running" else run["status"]
+                run_id = _insert(writing, RUN, _translated(RUN, run, {"checkpoint": checkpoints}) | {"status": status})
+            else:
+                run_id = known["id"]
+            rows = _copy_rows(reading, writing, {"run": {run["id"]: run_id}})
+            if known is None:
+                return Merged(**about, run_id=run_id, outcome="added", rows=rows)
+            if rows and run["status"] == "complete":
+                writing.execute(update(RUN).where(RUN.c.id == run_id).values(status="complete"))
+            return Merged(**about, run_id=run_id, outcome="completed" if rows else "same", rows=rows)
+    except _Conflict as conflict:
+        return Merged(**about, run_id=run_id, outcome="conflict", rows=0, conflict=str(conflict))
+
+
+def _copy_rows(reading: Connection, writing: Connection, ids: Ids) -> int:
+    """Copies what belongs to a run, parents before children, and returns how many rows were missing."""
+    copied = 0
+    for table in SQLModel.metadata.sorted_tables:
+        parent = _parent(table, ids)
+        if parent is None:
+            continue
+        column, there_to_here = parent
+        for there, here in there_to_here.items():
+            rows = reading.execute(select(table).where(table.c[column] == there)).mappings()
+            translated = (_translated(table, row, ids) | {column: here} for row in rows)
+            if "id" in table.c:
+                copied += _copy_numbered(writing, table, translated, column, here, ids)
+            else:
+                copied += _copy_keyed(writing, table, translated, column, here)
+    return copied
+
+
+def _parent(table: Table, ids: Ids) -> tuple[str, dict[int, int]] | None:
+    """Returns the column by which a table belongs to the run, and the numbers there and here that it may hold."""
+    if table.name in ("run", "checkpoint"):
+        return None
+    parents = {key.column.table.name: key.parent.name for key in table.foreign_keys}
+    # A row that names both its run and its scoring belongs to the run: the scoring may be missing.
+    for name in ("run", *ids):
+        if name in parents:
+            return parents[name], ids[name]
+    return None
+
+
+def _copy_numbered(
+    writing: Connection, table: Table, rows: Iterable[dict[str, Any]], column: str, here: int, ids: Ids
+) -> int:
+    """Copies rows that have a number of their own, and notes which number here each one there has."""
+    names = _IDENTITY.get(table.name) or tuple(c.name for c in table.c if c.name not in {"id", *_INCIDENTAL})
+    known = {
+        tuple(row[name] for name in names): row["id"]
+        for row in writing.execute(select(table).where(table.c[column] == here)).mappings()
+    }
+    numbers, copied = ids.setdefault(table.name, {}), 0
+    for row in rows:
+        identity = tuple(row[name] for name in names)
+        if identity not in known:
+            known[identity] = _insert(writing, table, row)
+            copied += 1
+        numbers[row["id"]] = known[identity]
+    return copied
+
+
+def _copy_keyed(writing: Connection, table: Table, rows: Iterable[dict[str, Any]], column: str, here: int) -> int:
+    """Copies rows whose key says what they are; raises _Conflict where one that is here already differs."""
+    key = [c.name for c in table.primary_key if c.name != column]
+    known = {
+        tuple(row[name] for name in key): row
+        for row in writing.execute(select(table).where(table.c[column] == here)).mappings()
+    }
+    missing = []
+    for row in rows:
+        mine = known.get(tuple(row[name] for name in key))
+        if mine is None:
+            missing.append(row)
+        elif differing := next((name for name in row if not _equal(name, row[name], mine[name])), None):
+            where = ", ".join(f"{name} {row[name]}" for name in key)
+            raise _Conflict(f"{differing} of {table.name} ({where}) differs")
+    for page in _pages(missing):
+        writing.execute(table.insert(), page)
+    return len(missing)
+
+
+def _equal(name: str, there: Any, here: Any) -> bool:
+    if there == here or name in _INCIDENTAL:
+        return True
+    if isinstance(there, float) and isinstance(here, float):
+        return math.isclose(there, here, rel_tol=_TOLERANCE)
+    # Two versions of zlib may pack the same counts differently.
+    return name == "counts" and _unpacked(there) == _unpacked(here)
+
+
+def _unpacked(blob: bytes) -> Any:
+    try:
+        histograms, sums = decode(blob), decode_sums(blob)
+    except ValueError:
+        return blob
+    counts = {measure: [part.tolist() for part in found] for measure, found in histograms.items()}
+    return counts, None if sums is None else (sums.measures, sums.probabilities.tolist())
+
+
+def _translated(table: Table, row: Mapping[Any, Any], ids: Mapping[str, Mapping[int, int]]) -> dict[str, Any]:
+    """Returns a row with the numbers that its references have here."""
+    values = {str(name): value for name, value in row.items()}
+    for key in table.foreign_keys:
+        numbers = ids.get(key.column.table.name)
+        if numbers is not None and values[key.parent.name] is not None:
+            values[key.parent.name] = numbers[values[key.parent.name]]
+    return values
+
+
+def _insert(writing: Connection, table: Table, row: Mapping[Any, Any]) -> int:
+    values = {str(name): value for name, value in row.items() if name != "id"}
+    (number,) = writing.execute(table.insert().values(values)).inserted_primary_key or (0,)
+    return int(number)
+
+
+def _pages(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    remaining = iter(rows)
+    while page := list(islice(remaining, PAGE)):
+        yield page
