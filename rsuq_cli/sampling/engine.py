@@ -21,7 +21,7 @@ from torch import nn
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.errors import RunIncomplete
 from rsuq_cli.measures import MEASURES
-from rsuq_cli.sampling.device import Precision, is_out_of_memory
+from rsuq_cli.sampling.device import Precision, is_out_of_memory, keep_freed_memory
 from rsuq_cli.sampling.forward import Forward, Preparation
 from rsuq_cli.sampling.noise import GaussianNoise, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
@@ -82,6 +82,8 @@ class Engine:
         compiled: bool = False,
         noise: Perturbation | None = None,
     ) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         self.shape, self.num_classes = shape, num_classes
         self.sigma, self.seed = sigma, seed
         self.device, self.precision = device, precision

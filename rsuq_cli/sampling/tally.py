@@ -84,7 +84,7 @@ class Tally:
         slots = [slot for slot, done in enumerate(self.finished) if done]
         if not slots:
             return []
-        counts = self.counts[slots].cpu().numpy().astype(np.int64)
+        counts = self.counts[slots].cpu().numpy()
         sums = self.sums[slots].cpu().numpy()
         sizes = self.bins.sizes
         return [

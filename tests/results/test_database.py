@@ -25,10 +25,12 @@ from rsuq_cli.results.schema import SCHEMA_HEAD
 from rsuq_cli.results.writer import load_evidence, start_run, store_inputs
 
 FROZEN = Path(__file__).parent / "frozen"
+# The revision after this program's.
+NEXT = f"{int(SCHEMA_HEAD) + 1:04d}"
 ADD_A_COLUMN = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "NEXT", "HEAD", None, None
 def upgrade():
     with op.batch_alter_table("run", recreate="always") as batch:
         batch.add_column(sa.Column("note", sa.String, server_default="none"))
@@ -52,9 +54,10 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
     def install(migration: str) -> None:
         folder = tmp_path / "next"
         shutil.copytree(schema.migrations_directory(), folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "versions" / "0002_next.py").write_text(migration)
+        text = migration.replace("NEXT", NEXT).replace("HEAD", SCHEMA_HEAD)
+        (folder / "versions" / f"{NEXT}_next.py").write_text(text)
         monkeypatch.setattr(schema, "migrations_directory", lambda: folder)
-        monkeypatch.setattr(schema, "SCHEMA_HEAD", "0002")
+        monkeypatch.setattr(schema, "SCHEMA_HEAD", NEXT)
 
     return install
 
@@ -257,15 +260,15 @@ def test_an_older_database_is_copied_and_then_upgraded_with_every_row(
         open_for_reading(stored)
     assert "rsuq db upgrade" in caught.value.hint
     result = upgrade(stored)
-    assert (result.before, result.after) == ("0001", "0002")
+    assert (result.before, result.after) == (SCHEMA_HEAD, NEXT)
     assert result.backup is not None
-    assert result.backup.name.startswith("results.backup-0001-")
+    assert result.backup.name.startswith(f"results.backup-{SCHEMA_HEAD}-")
     assert (rows(stored, "run"), rows(stored, "evidence")) == (1, 2)  # recreating run must not delete its evidence
     assert (rows(result.backup, "run"), rows(result.backup, "evidence")) == (1, 2)
     connection = sqlite3.connect(stored)
     assert connection.execute("SELECT note FROM run").fetchall() == [("none",)]
     connection.close()
-    assert check(stored)[:3] == ("0002", "current", ())
+    assert check(stored)[:3] == (NEXT, "current", ())
 
 
 def test_opening_for_writing_upgrades_too_and_an_empty_database_needs_no_copy(
@@ -275,7 +278,7 @@ def test_opening_for_writing_upgrades_too_and_an_empty_database_needs_no_copy(
     assert db.path is not None
     next_version(ADD_A_COLUMN)
     open_for_writing(db.path).close()
-    assert check(db.path).revision == "0002"
+    assert check(db.path).revision == NEXT
     assert not list(db.path.parent.glob("*backup*"))
 
 

@@ -66,6 +66,19 @@ VIOLATIONS: list[tuple[str, dict[str, Any], str]] = [
     ("certified_sample", {"radius_cc": 0.31}, "certified_sample_order"),
     ("certified_sample", {"radius_ncl": 0.29}, "certified_sample_order"),
     ("metric", {"radius": -0.5}, "metric_radius"),
+    ("audit", {"attack": "none"}, "audit_attack"),
+    ("audit", {"steps": 0}, "audit_counts"),
+    ("audit", {"radius_scale": 0.0}, "audit_radius_scale"),
+    ("audit", {"alpha": 0.0}, "audit_alpha"),
+    ("audit_ball", {"input_index": -1}, "audit_ball_input_index"),
+    ("audit_ball", {"guarantee": "all"}, "audit_ball_guarantee"),
+    ("audit_ball", {"attack": "both"}, "audit_ball_attack"),
+    ("audit_ball", {"distance": 0.31}, "audit_ball_inside"),
+    ("audit_ball", {"n": 0}, "audit_ball_n"),
+    ("audit_ball", {"mass": 1.1}, "audit_ball_masses"),
+    ("audit_ball", {"excess": -0.3}, "audit_ball_excess"),
+    ("audit_ball", {"broken": 1}, "audit_ball_broken"),
+    ("audit_ball", {"seconds": -1.0}, "audit_ball_seconds"),
 ]
 
 
@@ -94,6 +107,15 @@ def valid_rows(made: Any) -> dict[str, dict[str, Any]]:
         "certified_sample": dict(vars(made.sample(1, 0))),
         "ood_score": {"run_id": 1, "ood_set": "digits", "input_index": 0, "score": "entropy", "value": 0.5},
         "metric": {"id": 1, "run_id": 1, "scoring_id": 1, "name": "auroc", "radius": None, "value": 0.5},
+        "audit": {
+            "id": 1, "scoring_id": 1, "attack": "both", "steps": 20, "radius_scale": 1.0, "inputs": 10, "n": 1000,
+            "alpha": 0.001, "seed": 0, "device": "cpu", "created_at": moment,
+        },
+        "audit_ball": {
+            "audit_id": 1, "input_index": 0, "guarantee": "cc", "class_index": 1, "radius": 0.3, "distance": 0.29,
+            "attack": "pgd", "n": 1000, "mass": 0.7, "bound": 0.52, "excess": -0.2, "excess_lower": -0.25, "broken": 0,
+            "seconds": 0.5,
+        },
     }  # fmt: skip
 
 

@@ -1,0 +1,5 @@
+"""`python -m rsuq_cli` is `rsuq`."""
+
+from rsuq_cli.app import main
+
+main()

@@ -1,0 +1,113 @@
+"""The root of the command line, and the one map from exceptions to exit codes.
+
+Invariant: what a user can cause ends in one line on stderr and exit code 2 (usage, bad input), 3 (run incomplete),
+4 (database) or 130 (interrupted); a bug keeps its traceback and exits with 1. Nothing heavy is imported here: commands
+import what they need when they run.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from rsuq_cli import __version__
+from rsuq_cli.commands import (
+    audit,
+    certify,
+    db,
+    exporting,
+    importing,
+    ood,
+    predict,
+    quickstart,
+    radius,
+    report,
+    rescore,
+    train,
+)
+from rsuq_cli.errors import RsuqError
+
+
+class Root(TyperGroup):
+    """The group of all commands, which turns what users can cause into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was named."""
+        from rsuq_cli.console import fail
+
+        try:
+            return super().invoke(ctx)
+        except RsuqError as error:
+            fail(error.message, error.hint)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            fail("interrupted", "what is finished is safe; the same command goes on from there")
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=Root,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Certify how far a classifier's answer can be trusted.\n\n"
+    "Randomized smoothing with uncertainty: for every input, the radius in which the answer stays the same and "
+    "confident (CC), and the one in which nothing else is ever stated with confidence (NCL).",
+    epilog="Start with: rsuq quickstart",
+)
+app.command("quickstart")(quickstart.quickstart)
+app.command("train")(train.train)
+app.command("certify")(certify.certify)
+app.command("ood")(ood.ood)
+app.command("rescore")(rescore.rescore)
+app.command("report")(report.report)
+app.command("import")(importing.import_logs)
+app.command("export")(exporting.export)
+app.command("audit")(audit.audit)
+app.command("predict")(predict.predict)
+app.command("radius")(radius.radius)
+app.add_typer(db.app, name="db")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rsuq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    version: Annotated[
+        # A callback, since the group itself is not run where no command is named.
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Sets the defaults that a configuration file names."""
+    from rsuq_cli.settings import defaults_by_command
+
+    commands: dict[str, Any] = getattr(ctx.command, "commands", {})
+    chosen = defaults_by_command({name: _flags(command) for name, command in commands.items()})
+    ctx.default_map = {
+        name: dict.fromkeys(getattr(command, "commands", {}), chosen[name]) or chosen[name]
+        for name, command in commands.items()
+        if name in chosen
+    }
+
+
+def _flags(command: Any) -> set[str]:
+    """Returns the names of a command's flags; those of a group's commands are flags of the group."""
+    own = {parameter.name for parameter in command.params}
+    return own.union(*(_flags(part) for part in getattr(command, "commands", {}).values()))
+
+
+def main() -> None:
+    """The entry point of `rsuq`."""
+    # Idle OpenMP threads spin by default, and take the core from whoever else needs it: beside one other busy process
+    # that made small networks several times slower. OpenMP reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    app()

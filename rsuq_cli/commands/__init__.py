@@ -1,0 +1,1 @@
+"""One thin file for each subcommand: parse, import what it needs, call, render."""

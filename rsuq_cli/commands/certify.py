@@ -1,0 +1,140 @@
+"""`rsuq certify`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsuq_cli.commands import options
+from rsuq_cli.errors import BadInput
+
+
+class Preset(StrEnum):
+    """Settings that go together."""
+
+    paper = "paper"
+
+
+# What the literature certifies with: 100,000 samples, every 20th test input (Cohen et al. 2019).
+PRESETS = {Preset.paper: {"n0": 100, "n": 100_000, "alpha": 0.001, "skip": 20}}
+
+
+def certify(
+    ctx: typer.Context,
+    model: options.Model = "cnn",
+    sigma: options.Sigma = 0.25,
+    dataset: options.Dataset = "digits",
+    weights: Annotated[
+        Path | None, typer.Option(help="safetensors or state dict.", show_default="newest checkpoint")
+    ] = None,
+    uncertainty: Annotated[
+        list[str] | None, typer.Option(help="entropy, confidence, margin, energy, max_logit, gen; may be repeated.")
+    ] = None,
+    coverage: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of noisy calibration inputs to answer; may be repeated.", show_default="0.9"),
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Certain when the uncertainty is at most this.")] = None,
+    rule: options.Rule = "majority",
+    competitors: options.Competitors = None,
+    n0: Annotated[int, typer.Option("--n0", help="Samples that select the class.")] = 100,
+    n: Annotated[int, typer.Option("--n", help="Samples that estimate its mass.")] = 10_000,
+    alpha: options.Alpha = 0.001,
+    family_wise: options.FamilyWise = False,
+    preset: Annotated[
+        Preset | None, typer.Option(help="paper: n = 100,000, every 20th input. Other flags override it.")
+    ] = None,
+    at_radius: Annotated[
+        float | None,
+        typer.Option(help="Stop an input as soon as it is decided whether its radius reaches this (pixel units)."),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Stop an input as soon as going on to n cannot add more than this many sigma to a radius."),
+    ] = None,
+    guarantee: Annotated[
+        list[str] | None,
+        typer.Option(help="With these two: standard, cc or ncl; may be repeated.", show_default="all three"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="test, calibration or train.")] = "test",
+    skip: Annotated[int, typer.Option(help="Take every K-th input.")] = 1,
+    limit: Annotated[int | None, typer.Option(help="Take at most N inputs.", show_default="all")] = None,
+    seed: options.Seed = 0,
+    noise: options.Noise = "gaussian",
+    batch_size: Annotated[str, typer.Option(help="Samples in a forward pass, or auto.")] = "auto",
+    workers: Annotated[
+        int, typer.Option(help="Processes that sample side by side; several devices have one each.")
+    ] = 1,
+    compile: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Use torch.compile.", show_default="for long jobs"),
+    ] = None,
+    image_size: options.ImageSize = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    data_dir: options.DataDir = None,
+    db: options.Database = None,
+    fresh: options.Fresh = False,
+    radii: options.Radii = None,
+    format: options.OutputFormat = "table",
+) -> None:
+    """Certify both radii for every input of a data set, and keep the evidence.
+
+    The same command again continues an interrupted run, or shows the complete one.
+    """
+    from rsuq_cli.console import Reporter
+    from rsuq_cli.runs.request import CertifyRequest, Sources
+
+    sampling = {"n0": n0, "n": n, "alpha": alpha, "skip": skip}
+    for name, value in (PRESETS[preset] if preset else {}).items():
+        given = ctx.get_parameter_source(name)
+        if given is not None and given.name.startswith("DEFAULT"):
+            sampling[name] = value
+    sources = Sources(
+        model, dataset, weights, data_dir, image_size, device, precision, _batch_size(batch_size), workers, compile
+    )
+    request = CertifyRequest(
+        sources=sources,
+        sigma=sigma,
+        n0=int(sampling["n0"]),
+        n=int(sampling["n"]),
+        alpha=sampling["alpha"],
+        seed=seed,
+        noise=noise,
+        split=split,
+        skip=int(sampling["skip"]),
+        limit=limit,
+        measures=tuple(dict.fromkeys(uncertainty or ["entropy"])),
+        threshold=threshold,
+        coverages=tuple(dict.fromkeys(coverage or [])),
+        rule=rule,  # type: ignore[arg-type]
+        competitors=competitors,  # type: ignore[arg-type]
+        family_wise=family_wise,
+        fresh=fresh,
+        at_radius=at_radius,
+        tolerance=tolerance,
+        guarantees=tuple(dict.fromkeys(guarantee or [])),  # type: ignore[arg-type]
+    )
+    from rsuq_cli.reports.comparison import comparison_table, parse_radii
+    from rsuq_cli.results.database import open_for_reading
+    from rsuq_cli.results.queries import figures
+    from rsuq_cli.runs.certify import certify_run
+
+    wanted = parse_radii(radii, [sigma])
+    outcome = certify_run(request, db, Reporter())
+    with open_for_reading(db) as results:
+        every = figures(results, runs=[outcome.run_id], radii=wanted)
+    found = [one for one in every if one.scoring_id in outcome.scoring_ids]
+    comparison_table(found).print(format)
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise BadInput(f"--batch-size is {text!r}", "give a number of samples, or auto") from error

@@ -1,0 +1,47 @@
+"""`rsuq import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from rsuq_cli.commands import options
+
+
+def import_logs(
+    files: Annotated[list[Path], typer.Argument(help="Logs; each becomes a run.")],
+    dataset: Annotated[str, typer.Option(help="The data set that the log is about, such as cifar10.")],
+    model: Annotated[str, typer.Option(help="A name for the model, such as resnet110.")],
+    sigma: options.Sigma,
+    format: Annotated[
+        Literal["certify-tsv"],
+        typer.Option(help="certify-tsv: tab-separated idx, label, predict, radius, correct, time."),
+    ] = "certify-tsv",
+    n0: Annotated[int, typer.Option("--n0", help="Selection samples that the log was made with.")] = 100,
+    n: Annotated[int, typer.Option("--n", help="Estimation samples that it was made with.")] = 100_000,
+    alpha: options.Alpha = 0.001,
+    source: Annotated[str | None, typer.Option(help="Where the log is from.", show_default="the file's name")] = None,
+    db: options.Database = None,
+) -> None:
+    """Import published certification logs, so that they stand in reports beside your own results.
+
+    Odd rows are imported with a warning, which stays with the run. The same log again changes nothing.
+    """
+    from rsuq_cli.console import say, warn
+    from rsuq_cli.reports.comparison import comparison_table
+    from rsuq_cli.results.database import open_for_reading
+    from rsuq_cli.results.queries import figures
+    from rsuq_cli.runs.importing import ImportRequest
+    from rsuq_cli.runs.importing import import_logs as store
+
+    imported = store(ImportRequest(tuple(files), dataset, model, sigma, n0, n, alpha, source), db)
+    for one in imported:
+        step = "" if one.skip == 1 else f", every {one.skip}th"
+        known = "" if one.added else " (it was there already)"
+        say(f"{one.file.name}: run {one.run_id}, {one.inputs:,} inputs{step}{known}")
+        for warning in one.warnings:
+            warn(f"{one.file.name}, {warning}")
+    with open_for_reading(db) as results:
+        comparison_table(figures(results, runs=[one.run_id for one in imported]), title="imported").print("table")

@@ -1,0 +1,132 @@
+"""`rsuq ood`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rsuq_cli.commands import options
+from rsuq_cli.commands.certify import _batch_size
+
+
+def ood(
+    ctx: typer.Context,
+    model: options.Model = "cnn",
+    sigma: options.Sigma = 0.25,
+    dataset: options.Dataset = "digits",
+    weights: Annotated[
+        Path | None, typer.Option(help="safetensors or state dict.", show_default="newest checkpoint")
+    ] = None,
+    ood: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ood",
+            metavar="SET",
+            help="noise:gaussian, noise:uniform, noise:smooth, constant, photo-patches, held-out, a data set, "
+            "folder:PATH (flat, or with class folders) or npz:PATH; may be repeated.",
+        ),
+    ] = None,
+    near: Annotated[
+        list[str] | None, typer.Option(metavar="SET", help="Of these sets, one that counts as near; may be repeated.")
+    ] = None,
+    uncertainty: Annotated[
+        list[str] | None, typer.Option(help="Measure that rejects: entropy, confidence, margin, …; may be repeated.")
+    ] = None,
+    coverage: Annotated[
+        float | None, typer.Option(help="Share of noisy calibration inputs below the threshold.", show_default="0.9")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Certain when the uncertainty is at most this.")] = None,
+    score: Annotated[
+        list[str] | None, typer.Option(help="Show only this score or family; may be repeated.", show_default="all")
+    ] = None,
+    n0: Annotated[int, typer.Option("--n0", help="Samples that select the class.")] = 100,
+    n: Annotated[int, typer.Option("--n", help="Samples that estimate scores and masses.")] = 1000,
+    alpha: options.Alpha = 0.001,
+    simultaneous: Annotated[
+        bool, typer.Option("--simultaneous", help="Split alpha over every bound of the run, so that all hold together.")
+    ] = False,
+    run: Annotated[
+        int | None, typer.Option(help="A finished certify run whose evidence is the in-distribution side.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="test, calibration or train.")] = "test",
+    limit: Annotated[
+        int | None, typer.Option(help="Take at most K inputs of each set, spread evenly.", show_default="all")
+    ] = None,
+    radii: options.Radii = None,
+    convention: Annotated[
+        str, typer.Option(help="Which side is positive for FPR95: ood-positive or id-positive.")
+    ] = "ood-positive",
+    seed: options.Seed = 0,
+    batch_size: Annotated[str, typer.Option(help="Samples in a forward pass, or auto.")] = "auto",
+    image_size: options.ImageSize = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    data_dir: options.DataDir = None,
+    db: options.Database = None,
+    fresh: options.Fresh = False,
+    format: options.OutputFormat = "table",
+) -> None:
+    """Tell inputs from elsewhere by the uncertainty of the smoothed classifier, and certify how well.
+
+    Clean scores beside smoothed ones, with what an attacker cannot take away. The same command again continues an
+    interrupted run, or shows the complete one.
+    """
+    from rsuq_cli.console import Reporter, is_machine, print_tables
+    from rsuq_cli.reports.comparison import parse_radii
+    from rsuq_cli.runs.ood_request import OodRequest
+    from rsuq_cli.runs.request import CertifyRequest, Sources
+
+    settings: dict[str, Any] = {
+        "model": model, "dataset": dataset, "sigma": sigma, "n0": n0, "n": n, "seed": seed, "split": split,
+        "precision": precision, "weights": weights, "image_size": image_size,
+    }  # fmt: skip
+    if run is not None:
+        from rsuq_cli.results.database import open_for_reading
+        from rsuq_cli.runs.ood_reuse import settings_of_run
+
+        with open_for_reading(db) as results:
+            settings |= settings_of_run(results, run, {n: v for n, v in settings.items() if _given(ctx, n)})
+    sources = Sources(
+        settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"], device,
+        settings["precision"], _batch_size(batch_size),
+    )  # fmt: skip
+    certify = CertifyRequest(
+        sources=sources,
+        sigma=settings["sigma"],
+        n0=settings["n0"],
+        n=settings["n"],
+        alpha=alpha,
+        seed=settings["seed"],
+        split=settings["split"],
+        limit=limit,
+        measures=tuple(dict.fromkeys(uncertainty or ["entropy"])),
+        threshold=threshold,
+        coverages=() if coverage is None else (coverage,),
+        fresh=fresh,
+    )
+    request = OodRequest(
+        certify=certify,
+        sets=tuple(dict.fromkeys(ood or [])),
+        radii=tuple(dict.fromkeys(parse_radii(radii, [settings["sigma"]]))),
+        near=tuple(near or []),
+        scores=tuple(score or []),
+        convention=convention,  # type: ignore[arg-type]
+        run=run,
+        simultaneous=simultaneous,
+    )
+    from rsuq_cli.reports.ood import View, people_tables, record_table
+    from rsuq_cli.results.database import open_for_reading
+    from rsuq_cli.results.ood_queries import ood_runs
+    from rsuq_cli.runs.ood import ood_run
+
+    outcome = ood_run(request, db, Reporter())
+    with open_for_reading(db) as results:
+        view = View(ood_runs(results, runs=[outcome.run_id]), outcome.scores, request.convention)
+    print_tables([record_table(view)] if is_machine(format) else people_tables(view), format)
+
+
+def _given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and not source.name.startswith("DEFAULT")

@@ -1,0 +1,120 @@
+"""What `rsuq report --plot` and `--html` write: checked before any work is done, gathered, drawn, named on stderr."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsuq_cli.console import Reporter, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rsuq_cli.reports.page_data import Galleries
+    from rsuq_cli.results.database import Database
+    from rsuq_cli.results.pictures import Scores
+    from rsuq_cli.results.queries import Figures
+    from rsuq_cli.runs.images import Images
+    from rsuq_cli.runs.readings import Detail, Reading
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The files that were asked for, if any. `panels` is the list that the user wrote, None for all."""
+
+    plot: Path | None
+    html: Path | None
+    panels: str | None
+    data_dir: Path | None
+    force: bool
+
+    @property
+    def wanted(self) -> bool:
+        """Whether any picture was asked for."""
+        return bool(self.plot or self.html)
+
+    def check(self) -> None:
+        """Raises BadInput for a file that cannot be written, a picture format or a panel that there is not."""
+        from rsuq_cli.output import check_output
+        from rsuq_cli.reports.plots import check_picture, parse_panels
+
+        parse_panels(self.panels)
+        if self.plot:
+            check_picture(self.plot, force=self.force)
+        if self.html:
+            check_output(self.html, force=self.force)
+
+    def write(self, results: Database, figures: Sequence[Figures]) -> None:
+        """Writes what was asked for from these scorings."""
+        if self.plot:
+            self._draw(results, figures, self.plot)
+            say(f"wrote {self.plot}")
+        if self.html:
+            self._compose(results, figures, self.html)
+            say(f"wrote {self.html}, {self.html.stat().st_size / 1e6:.1f} MB")
+
+    def _draw(self, results: Database, figures: Sequence[Figures], path: Path) -> None:
+        from rsuq_cli.reports.comparison import comparison_table
+        from rsuq_cli.reports.plots import DETAIL, Subject, parse_panels, save_picture
+
+        found = _readings(results, figures, DETAIL)
+        subject = Subject(found, _foreign(results, found), comparison_table(figures).title)
+        save_picture(path, subject, parse_panels(self.panels))
+
+    def _compose(self, results: Database, figures: Sequence[Figures], path: Path) -> None:
+        from rsuq_cli.output import new_file
+        from rsuq_cli.reports.comparison import comparison_table
+        from rsuq_cli.reports.page import PageContent, page_html
+        from rsuq_cli.reports.page_data import detail_for
+        from rsuq_cli.runs.readings import reading_keys
+
+        found = _readings(results, figures, detail_for(len(reading_keys(figures))))
+        galleries = _galleries(results, figures)
+        content = PageContent(
+            found, figures, comparison_table(figures), _foreign(results, found), galleries,
+            _images(found, figures, galleries, self.data_dir),
+        )  # fmt: skip
+        with new_file(path, force=self.force) as stream:
+            stream.write(page_html(content).encode())
+
+
+def _readings(results: Database, figures: Sequence[Figures], detail: Detail) -> list[Reading]:
+    from rsuq_cli.runs.readings import readings
+
+    reporter = Reporter()
+    reporter.begin("read evidence", sum({one.run_id: one.inputs for one in figures}.values()))
+    try:
+        return readings(results, figures, detail, reporter.advance)
+    finally:
+        reporter.end()
+
+
+def _foreign(results: Database, readings: Sequence[Reading]) -> list[Scores]:
+    from rsuq_cli.results.pictures import ood_runs, ood_scores
+
+    scored = {run_id: one.run.dataset for one in readings for run_id in ood_runs(results, one.run)}
+    return [one for run_id, dataset in sorted(scored.items()) for one in ood_scores(results, run_id, dataset)]
+
+
+def _galleries(results: Database, figures: Sequence[Figures]) -> Galleries:
+    from rsuq_cli.reports.page_data import exhibits_for
+    from rsuq_cli.results.pictures import GALLERIES, exhibits
+
+    count = exhibits_for(len(figures))
+    return {
+        one.scoring_id: {kind: exhibits(results, one.scoring_id, kind, count) for kind in GALLERIES} for one in figures
+    }
+
+
+def _images(
+    readings: Sequence[Reading], figures: Sequence[Figures], galleries: Galleries, data_dir: Path | None
+) -> dict[int, Images]:
+    from rsuq_cli.runs.images import input_images
+
+    runs = {reading.run.id: reading.run for reading in readings}
+    wanted: dict[int, dict[int, int]] = {run_id: {} for run_id in runs}
+    for one in figures:
+        for shown in galleries[one.scoring_id].values():
+            wanted[one.run_id] |= {exhibit.input_index: exhibit.label for exhibit in shown}
+    return {run_id: input_images(run, wanted[run_id], data_dir) for run_id, run in runs.items()}

@@ -1,0 +1,50 @@
+"""`rsuq quickstart`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rsuq_cli.commands import options
+
+
+def quickstart(
+    n: Annotated[int, typer.Option("--n", help="Samples for an input.")] = 2000,
+    limit: Annotated[int | None, typer.Option(help="Certify at most so many digits.", show_default="all 360")] = None,
+    device: options.Device = "auto",
+    db: options.Database = None,
+) -> None:
+    """Train, certify, tell inputs from elsewhere and report on the embedded digits: a minute or two on a laptop.
+
+    Run again, it shows what is there and samples nothing twice.
+    """
+    from rsuq_cli.console import Reporter
+    from rsuq_cli.reports.comparison import comparison_table, curve_table
+    from rsuq_cli.reports.guide import guide
+    from rsuq_cli.reports.ood import View, detection_table, reading
+    from rsuq_cli.results.database import open_for_reading
+    from rsuq_cli.results.ood_queries import ood_runs
+    from rsuq_cli.results.queries import figures
+    from rsuq_cli.runs.certify import certify_run
+    from rsuq_cli.runs.ood import ood_run
+    from rsuq_cli.runs.quickstart import certify_request, ood_request, trained, trained_without_classes
+
+    reporter, request, elsewhere = Reporter(), certify_request(n, limit, device), ood_request(n, limit, device)
+    trained(device, db, reporter)
+    outcome = certify_run(request, db, reporter)
+    trained_without_classes(device, db, reporter)
+    detection = ood_run(elsewhere, db, reporter)
+    with open_for_reading(db) as results:
+        every = figures(results, runs=[outcome.run_id], radii=[0, 0.25, 0.5, 0.75])
+        (told,) = ood_runs(results, runs=[detection.run_id])
+    found = [one for one in every if one.scoring_id in outcome.scoring_ids]
+    comparison_table(found, title="quickstart").print("table")
+    typer.echo()
+    curve_table(found).print("table")
+    typer.echo()
+    detection_table(View([told], detection.scores)).print("table")
+    typer.echo()
+    typer.echo(reading(told))
+    typer.echo()
+    typer.echo(guide(found))

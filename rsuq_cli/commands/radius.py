@@ -1,0 +1,44 @@
+"""`rsuq radius`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rsuq_cli.commands import options
+
+
+def radius(
+    sigma: options.Sigma = 0.25,
+    certain: Annotated[list[str] | None, typer.Option(help="CLASS:COUNT of certain votes; repeat.")] = None,
+    uncertain: Annotated[list[str] | None, typer.Option(help="CLASS:COUNT of uncertain votes; repeat.")] = None,
+    class_index: Annotated[
+        int | None, typer.Option("--class", help="The class to certify.", show_default="most certain votes")
+    ] = None,
+    rule: options.Rule = "majority",
+    competitors: options.Competitors = None,
+    alpha: options.Alpha = 0.001,
+    family_wise: options.FamilyWise = False,
+    masses: Annotated[bool, typer.Option("--masses", help="The values are probabilities: no interval.")] = False,
+    format: options.OutputFormat = "table",
+) -> None:
+    """Print the three radii of given estimation counts, or of exact masses.
+
+    Example: rsuq radius --sigma 0.25 --certain 0:9000 --certain 1:100 --uncertain 0:500 --uncertain 1:400
+    """
+    from rsuq_cli.reports.single import single_table
+    from rsuq_cli.runs.radius import RadiusRequest, parse_votes, single_certificate
+
+    request = RadiusRequest(
+        sigma=sigma,
+        certain=parse_votes(certain or [], "--certain", masses=masses),
+        uncertain=parse_votes(uncertain or [], "--uncertain", masses=masses),
+        class_index=class_index,
+        rule=rule,
+        competitors=competitors,
+        alpha=alpha,
+        family_wise=family_wise,
+        masses=masses,
+    )
+    single_table(single_certificate(request)).print(format)

@@ -1,0 +1,229 @@
+"""`rsuq report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rsuq_cli.commands import options
+from rsuq_cli.console import is_machine, print_tables, warn
+from rsuq_cli.errors import BadInput
+
+if TYPE_CHECKING:
+    from rsuq_cli.console import Table
+    from rsuq_cli.reports.arrangement import Layout
+    from rsuq_cli.results.database import Database
+    from rsuq_cli.results.queries import Figures
+    from rsuq_cli.results.selection import Selection
+
+
+def report(
+    runs: Annotated[list[int] | None, typer.Argument(help="Run numbers.", show_default="all")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Only this noise level.")] = None,
+    uncertainty: Annotated[str | None, typer.Option(help="Only this measure.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help='Only settings such as: sigma = 0.25 and model like "resnet%".')
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only runs begun since a date, or a span such as 7d or 12h.")
+    ] = None,
+    latest: Annotated[
+        bool, typer.Option("--latest", help="Only the newest run of each model, data set and sigma.")
+    ] = False,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Group by model, uncertainty, objective, sigma, threshold, rule, dataset, run or source; given twice, "
+            "pivot one figure."
+        ),
+    ] = None,
+    figure: Annotated[str, typer.Option(help="The figure of a pivot.")] = "acr_ncl",
+    sort: Annotated[
+        str | None, typer.Option(help="Order by a figure or setting; -acr_cc for the largest first.")
+    ] = None,
+    keep: Annotated[str | None, typer.Option(help="Only these columns, in this order: model,acr_cc,gain.")] = None,
+    drop: Annotated[str | None, typer.Option(help="Without these columns.")] = None,
+    radii: options.Radii = None,
+    paired: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Compare two scorings (first column of the report) on their common inputs.", metavar="A B"),
+    ] = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Figures for each class.")] = False,
+    at_ceiling: Annotated[
+        bool, typer.Option("--at-ceiling", help="How many radii are as large as n allows, and so measure n.")
+    ] = False,
+    inputs: Annotated[bool, typer.Option("--inputs", help="One row for each input.")] = False,
+    ood: Annotated[bool, typer.Option("--ood", help="The out-of-distribution runs, and nothing else.")] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(help='With --inputs: "CC fails at 0.25, NCL holds at 0.25", or label = 3 and gap > 0.2.'),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="With --inputs: at most so many rows.", min=1)] = None,
+    db: options.Database = None,
+    format: options.OutputFormat = "table",
+    output: options.Output = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw a picture: FILE.png, .svg or .pdf.")] = None,
+    panels: Annotated[
+        str | None, typer.Option(help="With --plot: tradeoff, risk, curves, scatter, ood.", show_default="all")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Make a page to keep or to send: one file, no network.")] = None,
+    data_dir: options.DataDir = None,
+    force: options.Force = False,
+) -> None:
+    """Compare what was certified: accuracy, coverage, average radii, gain and certified curves.
+
+    Every figure is computed from the stored samples. With --radii people see certified accuracy there, too.
+    """
+    from rsuq_cli.commands.pictures import Pictures
+    from rsuq_cli.output import check_output
+    from rsuq_cli.reports.arrangement import Columns, Layout, arranged, check_groupings
+    from rsuq_cli.reports.inputs import ceiling_table, per_class_table, print_inputs, rows_to_read
+    from rsuq_cli.results.database import open_for_reading
+    from rsuq_cli.results.inputs import ceiling_shares, stream_inputs, where_inputs
+    from rsuq_cli.results.inputs import per_class as figures_by_class
+    from rsuq_cli.results.queries import run_row
+    from rsuq_cli.results.selection import Selection, moment, where_settings
+
+    _one_view(
+        {
+            "--paired": paired,
+            "--per-class": per_class,
+            "--at-ceiling": at_ceiling,
+            "--inputs": inputs,
+            "--by": by,
+            "--ood": ood,
+        }
+    )
+    pictures = Pictures(plot, html, panels, data_dir, force)
+    if pictures.wanted:
+        _one_view(
+            {"--plot and --html": True, "--paired": paired, "--per-class": per_class, "--at-ceiling": at_ceiling,
+             "--inputs": inputs, "--ood": ood}
+        )  # fmt: skip
+    pictures.check()
+    if (only is not None or limit is not None) and not inputs:
+        raise BadInput("--only and --limit are about single inputs", "add --inputs")
+    check_groupings(by or [])
+    columns = Columns(_names(keep), _names(drop) or [])
+    if output is not None:
+        check_output(output, force=force)
+    selection = Selection(
+        runs=runs or (), dataset=dataset, model=model, sigma=sigma, measure=uncertainty,
+        where=None if where is None else where_settings(where), since=None if since is None else moment(since),
+        latest=latest,
+    )  # fmt: skip
+    with open_for_reading(db) as results:
+        for run_id in runs or []:
+            run_row(results, run_id)
+        if inputs:
+            condition = None if only is None else where_inputs(only)
+            rows = stream_inputs(results, selection, condition, sort=sort, limit=rows_to_read(format, limit))
+            print_inputs(rows, format, output, columns, force=force, limit=limit)
+            return
+        if paired:
+            layout = _pair(results, paired, radii)
+        elif per_class:
+            layout = Layout([per_class_table(figures_by_class(results, selection))], [])
+        elif at_ceiling:
+            layout = Layout([ceiling_table(ceiling_shares(results, selection))], [])
+        elif ood or _only_ood(results, selection):
+            layout = Layout(_detection(results, selection, machine=is_machine(format)), [])
+        else:
+            layout = _compare(results, selection, by or [], figure, sort, radii, machine=is_machine(format))
+            if not (by or sort or keep or drop or is_machine(format)):
+                layout.tables.extend(_detection_in_short(results, selection))
+        if pictures.wanted:
+            pictures.write(results, _found(results, selection, sort, radii))
+    if not layout.tables[0].records:
+        raise _nothing()
+    tables = [arranged(table, columns) for table in layout.tables]
+    print_tables(tables, format, output, force=force)
+    for warning in layout.warnings:
+        warn(warning)
+
+
+def _only_ood(results: Database, selection: Selection) -> bool:
+    """Returns whether out-of-distribution runs are selected and nothing that was certified is."""
+    from rsuq_cli.results.ood_queries import selected_ood_runs
+    from rsuq_cli.results.selection import chosen_scorings
+
+    with results.read() as connection:
+        certified = bool(chosen_scorings(connection, selection))
+    return not certified and bool(selected_ood_runs(results, selection))
+
+
+def _detection_in_short(results: Database, selection: Selection) -> list[Table]:
+    """Returns two tables of the out-of-distribution runs that are selected, none where there are none."""
+    from rsuq_cli.reports.ood import View, detection_table, difference_table
+    from rsuq_cli.results.ood_queries import ood_runs, selected_ood_runs
+
+    chosen = selected_ood_runs(results, selection)
+    view = View(ood_runs(results, runs=chosen) if chosen else [])
+    return [detection_table(view), difference_table(view)] if chosen else []
+
+
+def _detection(results: Database, selection: Selection, *, machine: bool) -> list[Table]:
+    """Returns the tables of the out-of-distribution runs that are selected; machines get the records alone."""
+    from rsuq_cli.reports.ood import View, people_tables, record_table
+    from rsuq_cli.results.ood_queries import ood_runs, selected_ood_runs
+
+    chosen = selected_ood_runs(results, selection)
+    if not chosen:
+        raise BadInput("no out-of-distribution runs match", "rsuq db runs lists what there is; rsuq ood makes more")
+    view = View(ood_runs(results, runs=chosen))
+    return [record_table(view)] if machine else people_tables(view)
+
+
+def _compare(
+    results: Database, selection: Selection, by: list[str], figure: str, sort: str | None, radii: str | None, *,
+    machine: bool,
+) -> Layout:  # fmt: skip
+    from rsuq_cli.reports.arrangement import laid_out, pivoted
+
+    ordered = _found(results, selection, sort, radii)
+    if len(by) == 2:
+        return pivoted(ordered, by, figure)
+    return laid_out(ordered, by[0] if by else None, curves=radii is not None, machine=machine)
+
+
+def _found(results: Database, selection: Selection, sort: str | None, radii: str | None) -> list[Figures]:
+    from rsuq_cli.reports.arrangement import sorted_by
+    from rsuq_cli.reports.comparison import parse_radii
+    from rsuq_cli.results.queries import selected_figures
+    from rsuq_cli.results.selection import sigmas
+
+    found = selected_figures(results, selection, parse_radii(radii, sigmas(results, selection)))
+    if not found:
+        raise _nothing()
+    return sorted_by(found, sort)
+
+
+def _pair(results: Database, scorings: tuple[int, int], radii: str | None) -> Layout:
+    from rsuq_cli.reports.arrangement import Layout
+    from rsuq_cli.reports.comparability import differences
+    from rsuq_cli.reports.comparison import parse_radii
+    from rsuq_cli.reports.paired import paired_table
+    from rsuq_cli.results.pairing import paired
+    from rsuq_cli.results.selection import Selection, sigmas
+
+    wanted = parse_radii(radii, sigmas(results, Selection(scorings=scorings, kinds=None)))
+    found = paired(results, *scorings, wanted)
+    return Layout([paired_table(found)], differences([found.first, found.second]))
+
+
+def _one_view(given: dict[str, object]) -> None:
+    named = [option for option, value in given.items() if value]
+    if len(named) > 1:
+        raise BadInput(f"{' and '.join(named)} are different reports", "ask for one of them at a time")
+
+
+def _names(written: str | None) -> list[str] | None:
+    return None if written is None else written.replace(",", " ").split()
+
+
+def _nothing() -> BadInput:
+    return BadInput("no certified inputs match", "rsuq db runs lists what there is; rsuq certify makes more")

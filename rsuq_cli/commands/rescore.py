@@ -1,0 +1,91 @@
+"""`rsuq rescore`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from rsuq_cli.commands import options
+from rsuq_cli.errors import BadInput
+
+
+class Criterion(StrEnum):
+    """What a threshold can be chosen by."""
+
+    gain = "gain"
+    acr_ncl = "acr_ncl"
+    acr_cc = "acr_cc"
+
+
+def rescore(
+    runs: Annotated[list[int], typer.Argument(help="Run numbers.")],
+    uncertainty: Annotated[
+        list[str] | None, typer.Option(help="entropy, confidence, margin, energy, max_logit, gen; may be repeated.")
+    ] = None,
+    threshold: Annotated[list[float] | None, typer.Option(help="A bin edge of the run; may be repeated.")] = None,
+    coverage: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of noisy calibration inputs to answer; may be repeated.", show_default="0.9"),
+    ] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Figures at every bin edge; nothing is stored.")] = False,
+    best: Annotated[
+        Criterion | None,
+        typer.Option(help="Choose the threshold on one half of the inputs, and report on the other."),
+    ] = None,
+    at_coverage: Annotated[
+        float | None, typer.Option(help="With --best: answer at least this share of samples.", show_default="0.9")
+    ] = None,
+    per_input: Annotated[
+        bool, typer.Option("--per-input", help="With --best: a threshold for each input, alpha split over them all.")
+    ] = False,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="majority, plurality, filtered or standard; may be repeated.", show_default="majority"),
+    ] = None,
+    competitors: options.Competitors = None,
+    alpha: options.Alpha = 0.001,
+    family_wise: options.FamilyWise = False,
+    radii: options.Radii = None,
+    db: options.Database = None,
+    format: options.OutputFormat = "table",
+) -> None:
+    """Read stored evidence anew: other measures, thresholds, rules or alpha, without the model and without sampling.
+
+    Example: rsuq rescore 3 --uncertainty margin --coverage 0.8 --rule plurality
+    """
+    from rsuq_cli.reports.comparison import comparison_table, parse_radii
+    from rsuq_cli.reports.rescore import best_table, sweep_table
+    from rsuq_cli.results.database import open_for_reading, open_for_writing
+    from rsuq_cli.results.queries import run_row, selected_figures
+    from rsuq_cli.results.selection import Selection
+    from rsuq_cli.runs.rescore import check_complete, store_scorings, sweep_points
+    from rsuq_cli.runs.rescore_request import Best, RescoreRequest
+
+    if best is None and (at_coverage is not None or per_input):
+        raise BadInput(f"{'--per-input' if per_input else '--at-coverage'} is given without --best",
+                       "say what to choose by, such as --best gain")  # fmt: skip
+    request = RescoreRequest(
+        measures=tuple(dict.fromkeys(uncertainty or ["entropy"])),
+        thresholds=tuple(dict.fromkeys(threshold or [])),
+        coverages=tuple(dict.fromkeys(coverage or [])),
+        every_edge=sweep,
+        rules=tuple(dict.fromkeys(rule or ["majority"])),  # type: ignore[arg-type]
+        competitors=competitors,  # type: ignore[arg-type]
+        alpha=alpha,
+        family_wise=family_wise,
+        best=Best(best.value, 0.9 if at_coverage is None else at_coverage, per_input) if best else None,
+    )
+    with open_for_reading(db) as results:
+        wanted = parse_radii(radii, [run_row(results, run_id).sigma for run_id in runs])
+        if request.over_edges:
+            points = sweep_points(results, runs, request, wanted)
+            (best_table if best else sweep_table)(points).print(format)
+            check_complete(results, runs)
+            return
+    with open_for_writing(db) as results:
+        scoring_ids = store_scorings(results, runs, request)
+        found = selected_figures(results, Selection(scorings=scoring_ids), wanted)
+        comparison_table(found, title="rescored").print(format)
+        check_complete(results, runs)

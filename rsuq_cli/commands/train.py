@@ -1,0 +1,56 @@
+"""`rsuq train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsuq_cli.commands import options
+
+
+def train(
+    model: options.Model = "cnn",
+    sigma: options.Sigma = 0.25,
+    dataset: options.Dataset = "digits",
+    hold_out_classes: Annotated[
+        str | None,
+        typer.Option(help="Classes, such as 8,9, left out of training: near out-of-distribution data.", metavar="IDS"),
+    ] = None,
+    objective: Annotated[str, typer.Option(help="What is minimised under noise.")] = "gaussian",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="what suits")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Inputs in a step.", show_default="what suits")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest rate.", show_default="what suits")] = None,
+    schedule: Annotated[str, typer.Option(help="one-cycle or cosine.")] = "one-cycle",
+    seed: options.Seed = 0,
+    image_size: options.ImageSize = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    checkpoint_dir: Annotated[
+        Path | None, typer.Option(help="Where the checkpoint goes.", show_default="beside the database")
+    ] = None,
+    data_dir: options.DataDir = None,
+    db: options.Database = None,
+    fresh: options.Fresh = False,
+    format: options.OutputFormat = "table",
+) -> None:
+    """Train a classifier that is robust against Gaussian noise, and keep its checkpoint.
+
+    Interrupted, the same command goes on after the last finished epoch.
+    """
+    from rsuq_cli.console import Reporter
+    from rsuq_cli.reports.checkpoints import checkpoint_table
+    from rsuq_cli.runs.request import Sources
+    from rsuq_cli.runs.train import TrainRequest, train_run
+
+    if hold_out_classes is not None:
+        from rsuq_cli.datasets.held_out import without
+
+        dataset = without(dataset, hold_out_classes)
+    sources = Sources(model, dataset, None, data_dir, image_size, device, precision)
+    request = TrainRequest(
+        sources, sigma, epochs, batch_size, learning_rate, schedule, objective, seed, checkpoint_dir, fresh
+    )
+    outcome = train_run(request, db, Reporter())
+    checkpoint_table(outcome).print(format)

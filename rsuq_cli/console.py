@@ -1,0 +1,270 @@
+"""The two streams: stdout carries the answer, stderr everything else; and one table with many renderers.
+
+Invariant: with a machine format stdout is pure. A radius is never rounded up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_FLOOR, Decimal
+from pathlib import Path
+from typing import BinaryIO, Literal, TextIO, cast, get_args
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table as RichTable
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.formats import MACHINE_FORMATS, MachineFormat, Record, write_records
+from rsuq_cli.output import new_file
+
+Format = Literal["table", "json", "jsonl", "csv", "markdown", "latex", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def out() -> Console:
+    """Returns the console of the answer, stdout as it is now."""
+    return _console(sys.stdout)
+
+
+def err() -> Console:
+    """Returns the console of everything else, stderr as it is now."""
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    # A pipe or a file has no width of its own: nothing is folded there.
+    return Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else 1000)
+
+
+def say(line: str, *, style: str | None = "dim") -> None:
+    """Prints a line for the user on stderr."""
+    err().print(escape(line), style=style)
+
+
+def warn(line: str) -> None:
+    """Prints what the user should know before trusting the answer, on stderr."""
+    err().print(f"[yellow]warning:[/] {escape(line)}")
+
+
+def fail(message: str, hint: str = "") -> None:
+    """Prints what is wrong, and what to do next, on one line of stderr."""
+    err().print(f"[bold red]error:[/] {escape(message)}" + (f"; {escape(hint)}" if hint else ""))
+
+
+def radius_text(radius: float | None, digits: int = 3) -> str:
+    """Returns a radius rounded down to so many decimals, "-" where there is none."""
+    if radius is None or math.isnan(radius):
+        return "-"
+    if math.isinf(radius):
+        return "∞"
+    # The shortest decimal of the float, so that 0.29 stays 0.29 and is not cut to 0.28 for being 0.28999….
+    exact = Decimal(repr(float(radius)))
+    return str(exact.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_FLOOR))
+
+
+def percent_text(share: float | None, digits: int = 1) -> str:
+    """Returns a share in percent, "-" where there is none."""
+    return "-" if share is None else f"{100 * share:.{digits}f}"
+
+
+def number_text(value: float | None) -> str:
+    """Returns a number in few digits, "-" where there is none."""
+    return "-" if value is None else f"{value:g}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that people see: a title, how a record becomes a cell, and the name it is kept, dropped or sorted by."""
+
+    title: str
+    cell: Callable[[Record], str]
+    justify: Literal["left", "right"] = "right"
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Records with every value, and the columns that people see of them; `names` are the values that machines get."""
+
+    title: str
+    records: Sequence[Record]
+    columns: Sequence[Column]
+    notes: Sequence[str] = field(default=())
+    names: Sequence[str] | None = None
+
+    def print(self, style: Format) -> None:
+        """Prints the table to stdout in one of `FORMATS`."""
+        print_tables([self], style)
+
+    def write(self, style: MachineFormat, stream: BinaryIO) -> None:
+        """Writes all values of all records, unrounded, to a binary stream."""
+        if style == "json":
+            stream.write(self.json().encode() + b"\n")
+        else:
+            write_records(self._named(), style, stream)
+
+    def json(self) -> str:
+        """Returns all values of all records, unrounded."""
+        stream = io.BytesIO()
+        write_records(self._named(), "json", stream)
+        return stream.getvalue().decode().rstrip("\n")
+
+    def _named(self) -> Sequence[Record]:
+        if self.names is None:
+            return self.records
+        return [{name: record[name] for name in self.names} for record in self.records]
+
+    def markdown(self) -> str:
+        """Returns what people see, as a Markdown table."""
+        titles = [column.title.replace("\n", " ") for column in self.columns]
+        rules = ["---:" if column.justify == "right" else "---" for column in self.columns]
+        rows = [[_markdown(column.cell(record)) for column in self.columns] for record in self.records]
+        return "\n".join("| " + " | ".join(cells) + " |" for cells in (titles, rules, *rows))
+
+    def latex(self) -> str:
+        """Returns what people see, as a LaTeX table for the booktabs package."""
+        layout = "".join("r" if column.justify == "right" else "l" for column in self.columns)
+        titles = " & ".join(_latex(column.title.replace("\n", " ")) for column in self.columns)
+        rows = [" & ".join(_latex(column.cell(record)) for column in self.columns) + r" \\" for record in self.records]
+        head = [rf"\begin{{tabular}}{{{layout}}}", r"\toprule", titles + r" \\", r"\midrule"]
+        return "\n".join([*head, *rows, r"\bottomrule", r"\end{tabular}"])
+
+    def print_rich(self, console: Console) -> None:
+        """Prints what people see to a console, with the notes below."""
+        table = RichTable(title=escape(self.title), title_justify="left", header_style="bold", pad_edge=False)
+        for column in self.columns:
+            table.add_column(escape(column.title), justify=column.justify, no_wrap=False, overflow="fold")
+        for record in self.records:
+            table.add_row(*(escape(column.cell(record)) for column in self.columns))
+        console.print(table)
+        for note in self.notes:
+            console.print(escape(note), soft_wrap=True)
+
+
+def is_machine(style: Format) -> bool:
+    """Returns whether a format is read by programs: every value, unrounded."""
+    return style in MACHINE_FORMATS
+
+
+def print_tables(tables: Sequence[Table], style: Format, output: Path | None = None, *, force: bool = False) -> None:
+    """Prints tables to stdout, or writes them to the file `output`, whole or not at all.
+
+    People see all of them, one below the other; a machine format carries the records of the first alone.
+
+    Raises:
+        BadInput: the file exists and `force` is not given, it cannot be written, or a terminal would get Parquet.
+    """
+    if style == "table" and output is None:
+        for number, table in enumerate(tables):
+            if number:
+                out().print()
+            table.print_rich(out())
+        return
+    with destination(output, force=force, binary=style == "parquet") as stream:
+        _render(tables, style, stream)
+
+
+@contextlib.contextmanager
+def destination(output: Path | None, *, force: bool = False, binary: bool = False) -> Iterator[BinaryIO]:
+    """Yields where an answer goes, as bytes: the file `output`, whole or not at all, else stdout.
+
+    Raises:
+        BadInput: the file exists and `force` is not given, it cannot be written, or a terminal would get binary data.
+    """
+    if output is not None:
+        with new_file(output, force=force) as stream:
+            yield stream
+        return
+    if binary and sys.stdout.isatty():
+        raise BadInput("this format is no text for a terminal", "give --output FILE")
+    sys.stdout.flush()
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def _render(tables: Sequence[Table], style: Format, stream: BinaryIO) -> None:
+    if is_machine(style):
+        tables[0].write(cast("MachineFormat", style), stream)
+        return
+    renderers: dict[str, Callable[[Table], str]] = {"table": _plain, "markdown": Table.markdown, "latex": Table.latex}
+    stream.write("\n\n".join(renderers[style](table).rstrip("\n") for table in tables).encode() + b"\n")
+
+
+def _plain(table: Table) -> str:
+    text = io.StringIO()
+    table.print_rich(_console(text))
+    return text.getvalue()
+
+
+def _markdown(cell: str) -> str:
+    return cell.replace("|", r"\|").replace("\n", " ")
+
+
+def _latex(cell: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {"∞": r"$\infty$", "≥": r"$\geq$"}
+    special |= {"θ": r"$\theta$", "σ": r"$\sigma$", "α": r"$\alpha$", "⊥": r"$\bot$"}
+    special |= {character: "\\" + character for character in "&%$#_{}"}
+    return "".join(special.get(character, character) for character in cell)
+
+
+class Reporter:
+    """Tells a user at a terminal how far work is: a bar where there is one, else a plain line now and then."""
+
+    PLAIN_SECONDS = 10.0
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._name, self._done, self._total = "", 0, 0
+        self._started = self._spoke = 0.0
+
+    def say(self, line: str) -> None:
+        """Prints one line on stderr."""
+        if self._bar:
+            self._bar.console.print(escape(line), style="dim")
+        else:
+            say(line)
+
+    def begin(self, task: str, total: int) -> None:
+        """Begins a task of `total` units."""
+        self._name, self._done, self._total = task, 0, total
+        self._started = self._spoke = time.monotonic()
+        if sys.stderr.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=err(), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(task, total=total, note="")
+
+    def advance(self, units: int, note: str = "") -> None:
+        """Adds finished units."""
+        self._done += units
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, advance=units, note=escape(note))
+            return
+        now = time.monotonic()
+        if now - self._spoke >= self.PLAIN_SECONDS and self._done:
+            self._spoke = now
+            left = (now - self._started) / self._done * (self._total - self._done)
+            say(f"{self._name}: {self._done:,} of {self._total:,}, {left:.0f} s to go" + (f"; {note}" if note else ""))
+
+    def end(self) -> None:
+        """Ends the task, done or not."""
+        if self._bar:
+            self._bar.stop()
+        self._bar = self._task = None

@@ -1,0 +1,1 @@
+"""Tables for people and machines, from what was queried; a renderer never queries."""

@@ -1,0 +1,28 @@
+"""The checkpoint that a training made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rsuq_cli.console import Column, Table, number_text, percent_text
+
+if TYPE_CHECKING:
+    from rsuq_cli.runs.train import TrainOutcome
+
+
+def checkpoint_table(outcome: TrainOutcome) -> Table:
+    """Returns the checkpoint as a table of one row."""
+    columns = [
+        Column("checkpoint", lambda r: str(r["checkpoint_id"])),
+        Column("model", lambda r: r["model"], "left"),
+        Column("data set", lambda r: r["dataset"], "left"),
+        Column("σ", lambda r: number_text(r["sigma"])),
+        Column("epochs", lambda r: str(r["epochs"])),
+        Column("accuracy\nclean %", lambda r: percent_text(r["accuracy_clean"])),
+        Column("accuracy\nunder noise %", lambda r: percent_text(r["accuracy_noisy"])),
+        Column("seconds", lambda r: f"{r['seconds']:.0f}"),
+    ]
+    return Table(
+        "trained", [asdict(outcome)], columns, (f"weights: {outcome.file}", "accuracies on held-out calibration data")
+    )

@@ -1,0 +1,215 @@
+"""The comparison of scorings: one row for each (run, measure, threshold), with every figure.
+
+Invariant: each figure is one that the database computed; here it is only named and printed. Under the rule `standard`
+nothing is ever rejected, so CC and NCL are the standard ball again: they are "-" in a table and null for machines, lest
+a gain of 0 be taken for a measurement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rsuq_cli.console import Column, Table, number_text, percent_text
+from rsuq_cli.errors import BadInput
+from rsuq_cli.formats import Record
+from rsuq_cli.results.queries import Figures
+
+CURVES = {"certified_standard": "standard", "certified_cc": "CC", "certified_ncl": "NCL"}
+# What says nothing where nothing can be rejected.
+OF_REJECTION = ("acr_cc", "acr_ncl", "gain", "cc_cost")
+LEGEND = (
+    "coverage: inputs answered with certainty · accuracy: right without rejection · ceiling: inputs that n limits",
+    "ACR: average certified radius in pixel units, over all inputs (0 where the class is wrong), to the nearest digit",
+    "standard: without rejection, the class stays · CC, consistent and confident: the class stays and so does its "
+    "certainty · NCL, no confident label change: nothing but this class is ever stated with confidence",
+    "gain = ACR NCL / ACR standard - 1, and what it costs: CC cost = 1 - ACR CC / ACR standard, at this coverage",
+)
+NO_REJECTION = "without rejection (rule standard) there is no CC and NCL beside standard: -"
+
+
+def parse_radii(text: str | None, sigmas: Sequence[float]) -> list[float]:
+    """Returns the radii that a user lists, or 0, 1, 2 and 3 times the smallest sigma; raises BadInput for others."""
+    if text is None:
+        smallest = min(sigmas, default=0.25)
+        return [round(step * smallest, 12) for step in (0, 1, 2, 3)]
+    try:
+        radii = [float(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise BadInput(f"--radii {text!r} are no numbers", "give them as 0,0.25,0.5") from None
+    if not radii or any(not math.isfinite(radius) or radius < 0 for radius in radii):
+        raise BadInput(f"--radii {text!r} are no radii", "give numbers from 0 up, such as 0,0.25,0.5")
+    return radii
+
+
+def comparison_table(figures: Sequence[Figures], *, title: str = "certified") -> Table:
+    """Returns the table of these scorings; a setting that all of them share is named once, above it."""
+    records = [figure_record(one) for one in figures]
+    settings = _settings()
+    shared = [column for column in settings if len({column.cell(record) for record in records}) == 1]
+    standard_only = [record["rule"] == "standard" for record in records] or [False]
+    columns = [
+        Column("scoring", lambda r: str(r["scoring_id"]), name="scoring_id"),
+        *(column for column in settings if column not in shared),
+        *_figure_columns(abstention=any(standard_only), rejection=not all(standard_only)),
+    ]
+    named = [title, *(column.cell(records[0]) for column in shared)] if records else [title]
+    legend = LEGEND[:2] if all(standard_only) else (*LEGEND, NO_REJECTION) if any(standard_only) else LEGEND
+    shown = " · ".join(name for name in named if name)
+    return Table(shown, records, columns, (*legend, *_draws(records), *_incomplete(records), *_warnings(records)))
+
+
+def certified_table(figures: Sequence[Figures]) -> Table:
+    """Returns certified accuracy at each radius, one row for each guarantee, in percent, with the ACR beside it."""
+    records = [
+        {
+            "scoring_id": one.scoring_id, "model": one.model, "measure": one.measure,
+            "source": one.source if one.kind == "import" else None,
+            "guarantee": title, "acr": getattr(one, f"acr_{name.removeprefix('certified_')}"),
+            "abstention": one.abstention, "points": [point._asdict() for point in getattr(one, name)],
+        }
+        for one in figures
+        for name, title in CURVES.items()
+        if title == "standard" or one.rule != "standard"
+    ]  # fmt: skip
+    radii = [point.radius for point in figures[0].certified_standard] if figures else []
+    sources = {record["source"] for record in records}
+    columns = [
+        Column("scoring", lambda r: str(r["scoring_id"])),
+        Column("model", lambda r: r["model"], "left"),
+        *([Column("source", lambda r: r["source"] or "-", "left")] if len(sources) > 1 else []),
+        Column("uncertainty", lambda r: r["measure"], "left"),
+        Column("guarantee", lambda r: r["guarantee"], "left"),
+        Column("ACR", lambda r: acr_text(r["acr"])),
+        *(Column(f"r = {number_text(radius)}", _certified_at(place)) for place, radius in enumerate(radii)),
+        Column("abstain", lambda r: percent_text(r["abstention"], 2)),
+    ]
+    note = "percent of all inputs: right and certified at the radius r (NCL: never confidently wrong within it)"
+    return Table("certified accuracy", records, columns, (note,))
+
+
+def curve_table(figures: Sequence[Figures]) -> Table:
+    """Returns the certified curves: for each radius, the share of inputs that each guarantee certifies there."""
+    records = [
+        {
+            "run_id": one.run_id, "model": one.model, "measure": one.measure, "threshold": one.threshold,
+            "radius": points[0].radius, **{name: points[at]._asdict() for at, name in enumerate(CURVES)},
+        }
+        for one in figures
+        for points in zip(one.certified_standard, one.certified_cc, one.certified_ncl, strict=True)
+    ]  # fmt: skip
+    columns = [
+        Column("run", lambda r: str(r["run_id"])),
+        Column("model", lambda r: r["model"], "left"),
+        Column("uncertainty", lambda r: r["measure"], "left"),
+        Column("radius", lambda r: number_text(r["radius"])),
+        *(Column(f"{title} %", _point(name)) for name, title in CURVES.items()),
+    ]
+    note = "share of inputs, with its 95 % interval: right and certified at the radius (NCL: never confidently wrong)"
+    return Table("certified accuracy", records, columns, (note,))
+
+
+def figure_record(figures: Figures) -> dict[str, Any]:
+    """Returns all figures of a scoring by their names, the curves and intervals as objects, for machine formats."""
+    record = {name: value for name, value in asdict(figures).items() if name not in CURVES}
+    record["intervals"] = {name: share._asdict() for name, share in figures.intervals.items()}
+    record |= {name: [point._asdict() for point in getattr(figures, name)] for name in CURVES}
+    if figures.rule == "standard":
+        record |= dict.fromkeys(OF_REJECTION)
+        nothing = [{"radius": at.radius, "value": None, "low": None, "high": None} for at in figures.certified_cc]
+        record |= {"certified_cc": nothing, "certified_ncl": nothing}
+    return record
+
+
+def acr_text(radius: float | None) -> str:
+    """Returns an average radius in four decimals, to the nearest: it guarantees nothing about any one input."""
+    return "-" if radius is None else f"{radius:.4f}"
+
+
+def _settings() -> list[Column]:
+    return [
+        Column("run", lambda r: f"run {r['run_id']}", name="run_id"),
+        Column("model", lambda r: r["model"], "left", name="model"),
+        # Of a run of our own the source is the weights' path, which the checkpoint's number stands for.
+        Column("source", lambda r: (r["source"] or "") if r["kind"] == "import" else "", "left", name="source"),
+        Column("data set", lambda r: r["dataset"], "left", name="dataset"),
+        Column("σ", lambda r: f"σ = {number_text(r['sigma'])}", name="sigma"),
+        Column("inputs", _inputs, name="inputs"),
+        Column("samples", lambda r: f"n0 = {r['n0']:,}, n = {r['n']:,}", "left", name="n"),
+        Column("α", _alpha, name="alpha"),
+        Column("rule", _rule, "left", name="rule"),
+    ]
+
+
+def _figure_columns(*, abstention: bool, rejection: bool) -> list[Column]:
+    measured = [
+        Column("uncertainty", lambda r: r["measure"], "left", name="measure"),
+        Column("θ", lambda r: "-" if r["threshold"] is None else f"{r['threshold']:.4g}", name="threshold"),
+    ]
+    gained = [
+        Column("ACR\nCC", lambda r: acr_text(r["acr_cc"]), name="acr_cc"),
+        Column("ACR\nNCL", lambda r: acr_text(r["acr_ncl"]), name="acr_ncl"),
+        *(_percent(*named) for named in (("gain", "gain"), ("CC cost", "cc_cost"))),
+    ]
+    return [
+        *(measured if rejection else []),
+        *(_percent(title, name) for title, name in (("coverage", "coverage"), ("accuracy", "clean_accuracy"))),
+        *([_percent("abstain", "abstention")] if abstention else []),
+        Column("ACR\nstandard", lambda r: acr_text(r["acr_standard"]), name="acr_standard"),
+        *(gained if rejection else []),
+        _percent("ceiling", "at_ceiling"),
+    ]
+
+
+def _percent(title: str, name: str) -> Column:
+    return Column(f"{title}\n%", lambda r: percent_text(r[name], 2), name=name)
+
+
+def _certified_at(place: int) -> Any:
+    return lambda r: percent_text(r["points"][place]["value"], 2)
+
+
+def _point(name: str) -> Any:
+    def cell(record: Record) -> str:
+        point: Mapping[str, float] = record[name]
+        return f"{100 * point['value']:.1f} [{100 * point['low']:.1f}, {100 * point['high']:.1f}]"
+
+    return cell
+
+
+def _inputs(record: Record) -> str:
+    missing = record["planned"] - record["inputs"]
+    return f"{record['inputs']:,}" + (f" of {record['planned']:,}" if missing else "") + " inputs"
+
+
+def _alpha(record: Record) -> str:
+    family = record["family_size"]
+    return f"α = {record['alpha']:g}" + (f" over {family} guarantees" if family > 1 else "")
+
+
+def _rule(record: Record) -> str:
+    competitors = "" if record["competitors"] == "merged" else f", {record['competitors']} competitors"
+    return f"{record['rule']} rule{competitors}"
+
+
+def _draws(records: Sequence[Record]) -> list[str]:
+    """Returns what was sampled where a stopping rule had inputs stop before n."""
+    return list(
+        dict.fromkeys(
+            f"run {r['run_id']} stopped inputs once they were decided: {r['draws_mean']:,.0f} samples on average, "
+            f"median {r['draws_median']:,.0f}, all {r['n']:,} for {percent_text(r['draws_at_max'], 2)} % of them"
+            for r in records
+            if r["draws_mean"] < r["n"] and r["kind"] == "certify"
+        )
+    )
+
+
+def _incomplete(records: Sequence[Record]) -> list[str]:
+    runs = sorted({r["run_id"] for r in records if r["status"] != "complete"})
+    return [f"not complete: run {', '.join(map(str, runs))}; the same rsuq certify command goes on"] if runs else []
+
+
+def _warnings(records: Sequence[Record]) -> list[str]:
+    return list(dict.fromkeys(f"run {r['run_id']}: {warning}" for r in records for warning in r["warnings"]))

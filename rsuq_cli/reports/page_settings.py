@@ -1,0 +1,115 @@
+"""The parts of the page that need no script: the table of scorings, and the settings of every run.
+
+Invariant: everything that comes from outside (names, paths, warnings) is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from rsuq_cli.console import Table
+from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.rows import RunRow
+
+_LATER = ("run_id", "source", "inputs", "n", "rule", "alpha")
+# What a model of one's own needs beside its name cannot be known from here.
+_NOTE = "The same command on the same machine gives the same evidence; weights that were named are to be named again."
+
+
+def table_html(table: Table) -> str:
+    """Returns the table of scorings, with a button in each row that shows its figures."""
+    # Settings that take room and say little beside the figures come after them.
+    columns = sorted(table.columns, key=lambda column: column.name in _LATER)
+    head = "".join(
+        f'<th scope="col" class="{column.justify}">{escape(column.title).replace(chr(10), "<br>")}</th>'
+        for column in columns
+    )
+    rows = []
+    for record in table.records:
+        scoring = escape(str(record["scoring_id"]))
+        cells = "".join(f'<td class="{column.justify}">{escape(column.cell(record))}</td>' for column in columns)
+        button = f'<button type="button" data-scoring="{scoring}" aria-label="show scoring {scoring}">show</button>'
+        rows.append(f'<tr data-scoring="{scoring}"><td>{button}</td>{cells}</tr>')
+    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    body = "".join(rows)
+    return (
+        f'<div class="scroll"><table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<ul class="notes">{notes}</ul>'
+    )
+
+
+def runs_html(runs: Sequence[RunRow], figures: Sequence[Figures]) -> str:
+    """Returns the full settings of every run, each with the commands that make it again."""
+    return "\n".join(_run_html(run, [one for one in figures if one.run_id == run.id]) for run in runs)
+
+
+def _run_html(run: RunRow, scorings: Sequence[Figures]) -> str:
+    settings = {
+        "run": run.id, "kind": run.kind, "status": run.status, "model": run.model, "checkpoint": run.checkpoint_id,
+        "data set": run.dataset, "split": run.split, "subset": _subset(run), "subset SHA-256": run.subset_sha256,
+        "σ": run.sigma, "n0": run.n0, "n": run.n, "seed": run.seed, "device": run.device, "precision": run.precision,
+        "weights from": run.source, "versions": ", ".join(f"{name} {v}" for name, v in sorted(run.versions.items())),
+        "begun": run.created_at, "last change": run.updated_at, "seconds": round(run.seconds, 1),
+        "warnings": " · ".join(run.warnings or ()),
+    }  # fmt: skip
+    rows = "".join(
+        f'<tr><th scope="row" class="left">{escape(name)}</th><td class="left">{escape(str(value))}</td></tr>'
+        for name, value in settings.items()
+        if value not in (None, "")
+    )
+    commands = certify_commands(run, scorings)
+    again = f"<h3>Again</h3><pre>{escape(chr(10).join(commands))}</pre><p>{_NOTE}</p>" if commands else ""
+    configuration = json.dumps(dict(run.configuration), indent=2, sort_keys=True)
+    return (
+        f"<details><summary>run {run.id}: {escape(run.model)} on {escape(run.dataset)}</summary>"
+        f'<div class="scroll"><table>{rows}</table></div>{again}'
+        f"<h3>Configuration</h3><pre>{escape(configuration)}</pre></details>"
+    )
+
+
+def _subset(run: RunRow) -> str:
+    every = "every input" if run.skip == 1 else f"every {run.skip}th input"
+    return f"{every}, {run.inputs:,} planned, {run.finished:,} with evidence"
+
+
+def certify_commands(run: RunRow, scorings: Sequence[Figures]) -> list[str]:
+    """Returns the commands that certify these scorings again, one for each; none for a run that was imported."""
+    if run.kind != "certify":
+        return []
+    dataset, at, size = run.dataset.rpartition("@")
+    resized = bool(at) and size.isdigit()
+    shared = {
+        "--model": run.model, "--dataset": dataset if resized else run.dataset,
+        "--image-size": size if resized else None, "--sigma": repr(run.sigma), "--n0": run.n0, "--n": run.n,
+        "--split": run.split, "--skip": run.skip, "--limit": run.subset_limit, "--seed": run.seed,
+        "--device": run.device, "--precision": run.precision,
+    }  # fmt: skip
+    commands = []
+    for one in scorings:
+        # The calibrated coverage finds the same threshold; one that was given is given again.
+        calibrated = one.threshold_coverage is not None
+        own = {
+            "--uncertainty": one.measure, "--rule": one.rule, "--competitors": one.competitors,
+            "--alpha": repr(one.alpha), "--coverage": repr(one.threshold_coverage) if calibrated else None,
+            "--threshold": repr(one.threshold) if not calibrated and one.threshold is not None else None,
+        }  # fmt: skip
+        words = [word for name, value in (shared | own).items() if value is not None for word in (name, str(value))]
+        family = ["--family-wise"] if one.family_size > 1 else []
+        commands.append(shlex.join(["rsuq", "certify", *words, *family, *_sampling(run.configuration)]))
+    return commands
+
+
+def _sampling(configuration: Mapping[str, Any]) -> list[str]:
+    """Returns the flags of what a run's sampling does differently from most: its noise, and when it stops."""
+    noise, stopping = configuration.get("noise", "gaussian"), configuration.get("stopping", {})
+    words = [] if noise == "gaussian" else ["--noise", noise]
+    for flag, name in (("--at-radius", "at_radius"), ("--tolerance", "tolerance")):
+        if stopping.get(name) is not None:
+            words += [flag, repr(stopping[name])]
+    if stopping.get("at_radius") is not None:
+        words += [word for guarantee in stopping["guarantees"] for word in ("--guarantee", guarantee)]
+    return words

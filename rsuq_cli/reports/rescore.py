@@ -1,0 +1,137 @@
+"""Figures over thresholds: every bin edge for machines, those at usual coverages for people; and the best threshold.
+
+Invariant: the records have the names of `rsuq report`'s, so that a script reads both alike. What was chosen says on
+which inputs, and that its figures are of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.console import Console
+
+from rsuq_cli.console import Column, Table, number_text, percent_text
+from rsuq_cli.formats import Record
+from rsuq_cli.reports.comparison import LEGEND, acr_text
+from rsuq_cli.runs.sweep import SweepPoint
+
+# The coverages at which people see a sweep: where measures and models are compared.
+USUAL_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
+
+
+@dataclass(frozen=True)
+class SweepTable(Table):
+    """A table that shows people only some of its records."""
+
+    shown: Sequence[Record] = field(default=())
+
+    def print_rich(self, console: Console) -> None:
+        """Prints the rows to show."""
+        Table(self.title, self.shown, self.columns, self.notes).print_rich(console)
+
+
+def point_record(point: SweepPoint) -> dict[str, Any]:
+    """Returns the figures at one threshold by their names, unrounded."""
+    run, method = point.run, point.method
+    record: dict[str, Any] = {
+        "run_id": run.id, "kind": run.kind, "status": run.status, "model": run.model, "dataset": run.dataset,
+        "split": run.split, "skip": run.skip, "sigma": run.sigma, "n0": run.n0, "n": run.n, "seed": run.seed,
+        "device": run.device, "precision": run.precision, "measure": point.measure, "threshold": point.threshold,
+        "threshold_coverage": point.threshold_coverage, "rule": method.rule, "competitors": method.competitors,
+        "alpha": method.alpha, "family_size": method.family_size, "planned": run.inputs, "inputs": point.inputs,
+        "accuracy_answered": None,
+    }  # fmt: skip
+    record |= {name: share.value for name, share in point.shares.items()}
+    record |= {
+        name: getattr(point, name)
+        for name in ("sample_coverage", "acr_standard", "acr_cc", "acr_ncl", "gain", "cc_cost")
+    }
+    record |= {name: [one._asdict() for one in curve] for name, curve in point.curves.items()}
+    record["intervals"] = {name: share._asdict() for name, share in point.shares.items()}
+    return record | (asdict(point.choice) if point.choice else {})
+
+
+def sweep_table(points: Sequence[SweepPoint]) -> Table:
+    """Returns the figures at every threshold; people see, of each reading, those nearest to the usual coverages."""
+    records = [point_record(point) for point in points]
+    readings: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        readings.setdefault((record["run_id"], record["measure"], record["rule"]), []).append(record)
+    shown = [record for reading in readings.values() for record in _usual(reading)]
+    note = f"{len(shown)} of {len(records):,} thresholds, those nearest to usual coverages: --format csv has all"
+    notes = (note, "answered: share of noisy samples that are certain", *LEGEND, *_incomplete(points))
+    return SweepTable("thresholds", records, _columns(), notes, shown=shown)
+
+
+def best_table(points: Sequence[SweepPoint]) -> Table:
+    """Returns the figures at the chosen thresholds, and says on which inputs they were chosen."""
+    records = [point_record(point) for point in points]
+    choice = points[0].choice if points else None
+    notes: tuple[str, ...] = (*LEGEND, *_incomplete(points))
+    if choice:
+        what = {"gain": "the gain", "acr_ncl": "ACR NCL", "acr_cc": "ACR CC"}[choice.best]
+        if choice.per_input:
+            how = (
+                f"every input has its own threshold, with the largest {_radius(choice.best)} of those that answer at "
+                f"least {choice.at_coverage:g} of the samples of one half of the inputs; alpha is split over all of "
+                "them (union bound)"
+            )
+        else:
+            how = f"chosen to make {what} largest on one half of the inputs, answering at least {choice.at_coverage:g}"
+        used = "there" if choice.per_input else "in the choice"
+        notes = (f"{how}; the figures are of the other half, which had no part {used}",
+                 "the halves depend on the inputs' numbers alone; nothing is stored: --threshold stores a scoring",
+                 *notes)  # fmt: skip
+    extra = [
+        Column("candidates", lambda r: f"{r['candidates']:,}"),
+        *([] if choice and choice.per_input else [Column("chosen at", _value_there)]),
+    ]
+    return Table("best thresholds, figures of the other half", records, [*_columns(), *extra], notes)
+
+
+def _columns() -> list[Column]:
+    return [
+        Column("run", lambda r: str(r["run_id"])),
+        Column("uncertainty", lambda r: r["measure"], "left"),
+        Column("rule", lambda r: r["rule"], "left"),
+        Column("θ", lambda r: number_text(r["threshold"]) if r["threshold"] is None else f"{r['threshold']:.4g}"),
+        Column("inputs", lambda r: f"{r['inputs']:,}"),
+        _percent("answered", "sample_coverage"),
+        _percent("coverage", "coverage"),
+        _percent("accuracy", "clean_accuracy"),
+        *(Column(f"ACR\n{title}", _acr(f"acr_{title.lower()}")) for title in ("standard", "CC", "NCL")),
+        _percent("gain", "gain"),
+        _percent("CC cost", "cc_cost"),
+    ]
+
+
+def _percent(title: str, name: str) -> Column:
+    return Column(f"{title}\n%", lambda r: percent_text(r[name], 2), name=name)
+
+
+def _acr(name: str) -> Any:
+    return lambda r: acr_text(r[name])
+
+
+def _usual(reading: Sequence[Record]) -> list[Record]:
+    nearest = {
+        min(range(len(reading)), key=lambda i: (abs(reading[i]["sample_coverage"] - coverage), i))
+        for coverage in USUAL_COVERAGES
+    }
+    return [reading[i] for i in sorted(nearest, reverse=True)]
+
+
+def _radius(criterion: str) -> str:
+    return "CC radius" if criterion == "acr_cc" else "NCL radius"
+
+
+def _value_there(record: Record) -> str:
+    value = record["value_there"]
+    return percent_text(value, 2) + " %" if record["best"] == "gain" else acr_text(value)
+
+
+def _incomplete(points: Sequence[SweepPoint]) -> list[str]:
+    runs = sorted({point.run.id for point in points if point.run.finished < point.run.inputs})
+    return [f"not complete: run {', '.join(map(str, runs))}; the same rsuq certify command goes on"] if runs else []

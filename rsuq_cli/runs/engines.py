@@ -1,0 +1,110 @@
+"""The engine of a run: certify, audit and predict sample through it, so that all speak of the same function.
+
+Invariant: model, noise, precision and preparation are those of the settings; grid noise is only ever added to 8-bit
+inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from rsuq_cli.certificates.evidence import MeasureEdges
+from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.errors import BadInput
+from rsuq_cli.measures import MEASURES
+from rsuq_cli.models.opening import LoadedModel, open_model
+from rsuq_cli.sampling.device import Precision
+from rsuq_cli.sampling.engine import Engine
+from rsuq_cli.sampling.grid_noise import GridNoise
+from rsuq_cli.sampling.workers import Crew
+
+# Floating-point operations that a job must have for compiling to pay back, about ten minutes of two CPU cores or a
+# minute of a GPU. They are counted, not timed: the same job is always decided alike, so that it can be resumed.
+_WORTH_COMPILING = {"cpu": 1e14, "cuda": 1e15}
+
+
+class Sampling(NamedTuple):
+    """How a model is sampled; `sigma` in pixel units, `noise` "gaussian" or "grid"."""
+
+    sigma: float
+    seed: int
+    noise: str
+    device: torch.device
+    precision: Precision
+    batch_size: int | None = None
+    compiled: bool = False
+
+
+class Recipe(NamedTuple):
+    """How a worker opens the same model again."""
+
+    spec: str
+    shape: tuple[int, int, int]
+    num_classes: int
+    weights: Path | None
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    weights_sha256: str
+
+
+def open_crew(recipe: Recipe, sampling: Sampling, devices: Sequence[torch.device], batch_size: int) -> Crew:
+    """Returns one worker for each device, sampling as one engine would."""
+    return Crew(partial(_engine_of_worker, recipe, sampling, batch_size), [str(d) for d in devices], batch_size)
+
+
+def _engine_of_worker(recipe: Recipe, sampling: Sampling, batch_size: int, device: str) -> Engine:
+    model = open_model(
+        recipe.spec, shape=recipe.shape, num_classes=recipe.num_classes, weights=recipe.weights, mean=recipe.mean,
+        std=recipe.std,
+    )  # fmt: skip
+    if model.weights_sha256 != recipe.weights_sha256:
+        raise BadInput(f"{recipe.spec} makes other weights in every process", "save them and give --weights")
+    there = sampling._replace(device=torch.device(device), batch_size=batch_size)
+    return _engine(model, recipe.shape, recipe.num_classes, there)
+
+
+def worth_compiling(model: LoadedModel, shape: tuple[int, int, int], samples: int, device: torch.device) -> bool:
+    """Returns whether a job of so many samples is long enough for torch.compile to pay back."""
+    if device.type not in _WORTH_COMPILING:
+        return False
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model.module(torch.zeros(2, *shape))
+    return float(counter.get_total_flops()) / 2 * samples >= _WORTH_COMPILING[device.type]
+
+
+def open_engine(model: LoadedModel, dataset: Dataset, sampling: Sampling) -> Engine:
+    """Returns an engine for inputs of the data set's shape and classes."""
+    return _engine(model, dataset.shape, dataset.num_classes, sampling)
+
+
+def _engine(model: LoadedModel, shape: tuple[int, int, int], num_classes: int, sampling: Sampling) -> Engine:
+    grid = None
+    if sampling.noise == "grid":
+        grid = GridNoise(sampling.sigma, sampling.seed, shape, sampling.device)
+    return Engine(
+        model.module, shape=shape, num_classes=num_classes, sigma=sampling.sigma, seed=sampling.seed,
+        device=sampling.device, precision=sampling.precision, batch_size=sampling.batch_size,
+        compiled=sampling.compiled, noise=grid,
+    )  # fmt: skip
+
+
+def edges_at(measure: str, threshold: float) -> dict[str, MeasureEdges]:
+    """Returns bins that count at one threshold (a float32 value or infinity) of one measure, and nothing else."""
+    edges = {name: np.array([threshold if name == measure else 0.0]) for name in MEASURES}
+    return {name: MeasureEdges(edge, np.array([1.0])) for name, edge in edges.items()}
+
+
+def check_eight_bit(images: torch.Tensor, name: str) -> None:
+    """Raises BadInput unless images are 8-bit: what grid noise is exact for."""
+    if images.dtype != torch.uint8:
+        raise BadInput(
+            f"grid noise is for 8-bit inputs, and {name} holds floats",
+            "store pixels as uint8, or use --noise gaussian",
+        )

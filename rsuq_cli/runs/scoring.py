@@ -1,0 +1,133 @@
+"""From the evidence of some inputs to rows of certificates.
+
+Invariant: rows depend on the evidence and the scoring alone, so certificates made while sampling and ones made later
+from the stored evidence are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method, certify
+from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, counts_at, decode
+from rsuq_cli.certificates.stopping import Stopping
+from rsuq_cli.results.database import Database
+from rsuq_cli.results.rows import SampleRow
+from rsuq_cli.results.writer import evidence_without_samples, store_samples
+
+_PAGE = 256
+
+
+class Scored(NamedTuple):
+    """A scoring of a run: its id in the database, and how the evidence is read."""
+
+    scoring_id: int
+    measure: str
+    threshold: float
+    method: Method
+
+
+def of_run(method: Method, configuration: Mapping[str, Any]) -> Method:
+    """Returns the method as the samples of a run allow it, given everything that its evidence depends on.
+
+    A stopping rule needs bounds that hold at every look, and grid noise takes its sampling error off alpha.
+    """
+    error = float(configuration.get("sampling_error", 0.0))
+    return method._replace(sampling_error=error, anytime="stopping" in configuration)
+
+
+class LabelledEvidence(NamedTuple):
+    """The histograms of one input, by measure, and its label."""
+
+    input_index: int
+    label: int
+    histograms: Mapping[str, Histogram]
+
+
+def sample_rows(
+    inputs: Sequence[LabelledEvidence], scored: Iterable[Scored], edges: Mapping[str, MeasureEdges]
+) -> list[SampleRow]:
+    """Returns one certificate for every input and scoring. Raises UnknownThreshold for one that is no bin edge."""
+    rows: list[SampleRow] = []
+    if not inputs:
+        return rows
+    for one in scored:
+        selection, estimation = _votes([evidence.histograms for evidence in inputs], one, edges)
+        rows += _rows(inputs, one, certify(selection, estimation, one.method))
+    return rows
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Stops an input when it is decided under every scoring that was asked for."""
+
+    stopping: Stopping
+    scored: tuple[Scored, ...]
+    edges: Mapping[str, MeasureEdges]
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """The numbers of estimation samples at which it is asked."""
+        return self.stopping.looks
+
+    def decided(self, histograms: Sequence[Mapping[str, Histogram]]) -> npt.NDArray[np.bool_]:
+        """Returns which of the inputs need no more samples `[N]`."""
+        done = np.ones(len(histograms), dtype=np.bool_)
+        for one in self.scored:
+            selection, estimation = _votes(histograms, one, self.edges)
+            done &= self.stopping.decided(selection, estimation, one.method)
+        return done
+
+
+def score_stored(db: Database, run_id: int, scored: Scored, edges: Mapping[str, MeasureEdges]) -> None:
+    """Makes and stores the certificates of one scoring for all stored evidence that has none of it yet."""
+    stored = evidence_without_samples(db, run_id, scored.scoring_id)
+    while page := list(islice(stored, _PAGE)):
+        inputs = [LabelledEvidence(r.input_index, r.label, decode(r.counts, {scored.measure})) for r in page]
+        store_samples(db, sample_rows(inputs, [scored], edges))
+
+
+def _votes(
+    histograms: Sequence[Mapping[str, Histogram]], scored: Scored, edges: Mapping[str, MeasureEdges]
+) -> tuple[Counts, Counts]:
+    """Returns the selection and estimation votes `[N, K]` at the threshold of a scoring."""
+    at = edges[scored.measure].position(scored.threshold)
+    first, second = ([counts_at(one[scored.measure][stream], at) for one in histograms] for stream in (0, 1))
+    return _stacked(first), _stacked(second)
+
+
+def _stacked(counts: Sequence[Counts]) -> Counts:
+    return Counts(np.stack([c.certain for c in counts]), np.stack([c.votes for c in counts]))
+
+
+def _rows(inputs: Sequence[LabelledEvidence], scored: Scored, certificates: Certificates) -> list[SampleRow]:
+    c = certificates
+    return [
+        SampleRow(
+            scoring_id=scored.scoring_id,
+            input_index=evidence.input_index,
+            label=evidence.label,
+            class_index=int(c.class_index[i]),
+            standard_class=int(c.standard_class[i]),
+            decision=DECISIONS[c.decision[i]],
+            standard_decided=bool(c.standard_decided[i]),
+            at_ceiling=bool(c.at_ceiling[i]),
+            n=int(c.n[i]),
+            certain_count=int(c.certain_count[i]),
+            uncertain_count=int(c.uncertain_count[i]),
+            vote_count=int(c.vote_count[i]),
+            radius_standard=float(c.radius_standard[i]),
+            radius_cc=float(c.radius_cc[i]),
+            radius_ncl=float(c.radius_ncl[i]),
+            radius_uncertain=float(c.radius_uncertain[i]),
+            rule=scored.method.rule,
+            competitors="class-wise" if c.class_wise[i] else "merged",
+        )
+        for i, evidence in enumerate(inputs)
+    ]

@@ -1,0 +1,1 @@
+"""A package, so that these files may share their names with the tests of other rooms."""

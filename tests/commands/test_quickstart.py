@@ -1,0 +1,41 @@
+"""`rsuq quickstart`, small: what it prints, and that it does nothing twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from commandline import query, rsuq
+
+if TYPE_CHECKING:
+    from conftest import Place
+
+
+@pytest.fixture(autouse=True)
+def _few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsuq_cli.runs.train.default_epochs", lambda model, dataset: 4)
+
+
+def test_it_trains_certifies_and_says_what_it_means(place: Place) -> None:
+    result = rsuq("quickstart", "--n", 200, "--limit", 20)
+    assert result.exit_code == 0, result.stderr
+    assert "training on 1,077 inputs" in result.stderr
+    for words in ("quickstart", "entropy", "margin", "certified accuracy", "What this says", "Go on with:"):
+        assert words in result.stdout
+    (record, _) = rsuq("report", "--format", "json").json
+    assert f"is right on {record['clean_accuracy']:.0%} of 20 digits" in result.stdout
+    assert record["status"] == "complete"
+    assert query(place.database, "SELECT dataset FROM checkpoint") == [("digits",), ("digits-without-8,9",)]
+    for words in ("held-out (near)", "noise:smooth (far)", "photo-patches (far)", "Inputs from elsewhere"):
+        assert words in result.stdout
+
+
+def test_again_it_shows_what_is_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = rsuq("quickstart", "--n", 200, "--limit", 20)
+    monkeypatch.setattr("rsuq_cli.runs.train.train", None)
+    monkeypatch.setattr("rsuq_cli.sampling.engine.Engine.sample", None)
+    again = rsuq("quickstart", "--n", 200, "--limit", 20)
+    assert again.stdout == first.stdout
+    assert "nothing to do" in again.stderr
+    assert "all are sampled already" in again.stderr
+    assert query(place.database, "SELECT kind FROM run") == [("certify",), ("ood",)]

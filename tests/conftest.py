@@ -1,0 +1,59 @@
+"""A command line that is the same on every machine: no colour, one width, and a home of its own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from commandline import rsuq
+from samples import Sample, write_blobs
+
+# Before torch is imported: threads cost more than they give on networks this small, and processes that a test starts
+# must sum in the same order as the test itself, or their weights differ in the last bit.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a test's commands run: everything they may touch lies below `root`."""
+
+    root: Path
+    work: Path
+    database: Path
+
+
+def _isolate(monkeypatch: pytest.MonkeyPatch, root: Path) -> Place:
+    for name in list(os.environ):
+        if name.startswith(("RSUQ_", "XDG_")) or name in ("FORCE_COLOR", "GITHUB_ACTIONS", "CLICOLOR_FORCE"):
+            monkeypatch.delenv(name)
+    home, work = root / "home", root / "work"
+    work.mkdir(parents=True)
+    fixed = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    folders = {"HOME": home, "XDG_DATA_HOME": home / "data", "XDG_CONFIG_HOME": home / "config"}
+    for name, value in {**fixed, **folders, "XDG_CACHE_HOME": home / "cache", "RSUQ_DB": work / "rsuq.db"}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.chdir(work)
+    return Place(root, work, work / "rsuq.db")
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
+    """A home, a working directory and a database of the test's own, in force."""
+    return _isolate(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def blobs(place: Place) -> Sample:
+    """Three classes and a network that needs no training, written into the working directory."""
+    return write_blobs(place.work)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with a checkpoint of `mlp` for the digits at sigma 0.25, trained for two epochs. Copy it to write."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        place = _isolate(monkeypatch, tmp_path_factory.mktemp("trained"))
+        assert rsuq("train", "--model", "mlp", "--epochs", 2).exit_code == 0
+    return place.database

@@ -1,0 +1,48 @@
+"""Scores of the noise samples by hand, and how they are named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.measures import MEASURES
+from rsuq_cli.ood.scores import Votes, chosen, is_clean, score_names, smoothed_scores
+
+LABEL = "entropy@0.9"
+
+
+def _votes() -> Votes:
+    votes = np.array([[10, 0], [5, 5]])
+    certain = np.array([[8, 0], [1, 2]])
+    means = {measure: np.array([0.25, 0.5]) for measure in MEASURES}
+    return Votes(votes, {LABEL: certain}, means, np.array([[0.9, 0.1], [0.5, 0.5]]))
+
+
+def test_scores_by_hand() -> None:
+    scores = smoothed_scores(_votes())
+    assert scores[f"uncertain_mass:{LABEL}"] == pytest.approx([0.2, 0.7])
+    assert scores[f"one_minus_max_q:{LABEL}"] == pytest.approx([0.2, 0.8])
+    assert scores["one_minus_max_p"] == pytest.approx([0.0, 0.5])
+    assert scores["vote_entropy"] == pytest.approx([0.0, 1.0])
+    # Entropy of (0.9, 0.1) in bits is 0.468996.
+    assert scores["mutual_information"] == pytest.approx([0.468996 - 0.25, 0.5], abs=1e-6)
+    assert scores["mean:gen"] == pytest.approx([0.25, 0.5])
+
+
+def test_every_smoothed_score_is_named_and_the_clean_ones_come_first() -> None:
+    names = score_names([LABEL])
+    clean = [name for name in names if is_clean(name)]
+    assert names[: len(clean)] == clean == [f"clean:{measure}" for measure in MEASURES]
+    assert set(names) - set(clean) == set(smoothed_scores(_votes()))
+
+
+def test_scores_are_chosen_by_name_family_or_without_coverage() -> None:
+    names = score_names([LABEL, "margin@0.9"])
+    assert chosen(names, []) == names
+    assert chosen(names, ["uncertain_mass"]) == [f"uncertain_mass:{LABEL}", "uncertain_mass:margin@0.9"]
+    assert chosen(names, ["uncertain_mass:margin", "vote_entropy"]) == ["uncertain_mass:margin@0.9", "vote_entropy"]
+    assert chosen(names, ["clean:gen", "clean"])[0] == "clean:gen"
+    with pytest.raises(BadInput, match="unknown score") as refused:
+        chosen(names, ["vote_entropi"])
+    assert "vote_entropy" in refused.value.hint
