@@ -11,8 +11,10 @@ from rsuq_cli.commands import options
 
 def radius(
     sigma: options.Sigma = 0.25,
-    certain: Annotated[list[str] | None, typer.Option(help="CLASS:COUNT of certain votes; repeat.")] = None,
-    uncertain: Annotated[list[str] | None, typer.Option(help="CLASS:COUNT of uncertain votes; repeat.")] = None,
+    certain: Annotated[
+        list[str] | None, typer.Option(help="CLASS:COUNT of certain votes; repeat, or separate by commas.")
+    ] = None,
+    uncertain: Annotated[list[str] | None, typer.Option(help="CLASS:COUNT of uncertain votes; likewise.")] = None,
     class_index: Annotated[
         int | None, typer.Option("--class", help="The class to certify.", show_default="most certain votes")
     ] = None,

@@ -33,8 +33,10 @@ def single_table(certificate: Mapping[str, Any]) -> Table:
         Column("radius\nNCL", lambda r: radius_text(r["radius_ncl"], 4)),
         Column("ceiling", lambda r: "-" if r["ceiling"] is None else radius_text(r["ceiling"], 4)),
     ]
-    notes = (
+    notes = [
         "CC, consistent and confident: inside this radius the answer stays this class, and certain",
         "NCL, no confident label change: inside this radius no other class is ever stated with confidence",
-    )
+    ]
+    if certificate["n"] is not None and not certificate["class_given"]:
+        notes.append("the class was read off these very counts; for 1 - alpha, name it beforehand with --class")
     return SingleTable("certificate", [certificate], columns, notes)

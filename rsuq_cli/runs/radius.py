@@ -76,7 +76,7 @@ class RadiusRequest:
 def parse_votes(texts: Sequence[str], flag: str, *, masses: bool) -> dict[int, float]:
     """Returns class id to count (or mass) from texts CLASS:VALUE; raises BadInput for anything else."""
     votes: dict[int, float] = {}
-    for text in texts:
+    for text in (part for given in texts for part in given.split(",")):
         left, colon, right = text.partition(":")
         try:
             if not colon:
@@ -103,6 +103,7 @@ def single_certificate(request: RadiusRequest) -> dict[str, Any]:
     n = None if request.masses else int(request.total)
     return {
         "class": int(certificate.class_index),
+        "class_given": request.class_index is not None,
         "standard_class": int(certificate.standard_class),
         "decision": DECISIONS[int(certificate.decision)],
         "rule": request.rule,
