@@ -21,7 +21,7 @@ from torch import nn
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.errors import RunIncomplete
 from rsuq_cli.measures import MEASURES
-from rsuq_cli.sampling.device import Precision, is_out_of_memory, keep_freed_memory
+from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory, keep_freed_memory
 from rsuq_cli.sampling.forward import Forward, Preparation
 from rsuq_cli.sampling.noise import GaussianNoise, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
@@ -94,6 +94,11 @@ class Engine:
         self._forward = Forward(model, shape, device, precision, compiled=compiled)
         self._noise = noise or GaussianNoise(seed=seed, sigma=sigma, shape=shape, device=device)
         self._buffer = torch.zeros((self.batch_size, *shape), device=device)
+        if compiled:
+            # Compiled now, or found not to compile: `preparation` says what will run from the first sample on.
+            with inference(device, precision):
+                self.forward_fixed()
+            self.notices += [self._forward.note] if self._forward.note else []
 
     @property
     def preparation(self) -> Preparation:

@@ -7,6 +7,7 @@ the function that ran, so `Preparation` is stored with every run.
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -108,6 +109,9 @@ def _compile(module: nn.Module, device: torch.device) -> Callable[[torch.Tensor]
 
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(platformdirs.user_cache_dir("rsuq")) / "compiled"))
     import torch._inductor.config as inductor
+
+    # It warns of a missing CUDA on every machine without a GPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
     # Weights are constants here: freezing lets the compiler lay them out for the CPU's kernels beforehand.
     inductor.freezing = device.type == "cpu"
