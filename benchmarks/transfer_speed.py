@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rsuq_cli.jobs.importing import ImportRequest, import_logs
 from rsuq_cli.results.merging import merge
-from rsuq_cli.runs.importing import ImportRequest, import_logs
 
 ROWS = 10_000
 

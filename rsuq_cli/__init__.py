@@ -30,20 +30,18 @@ What the command line stored comes back as pandas frames: `runs()` are the runs,
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rsuq_cli.frames import curves, runs, samples
-    from rsuq_cli.runs.tensors import certify
+    from rsuq_cli.jobs.tensors import certify
 
 __version__ = "0.1.0"
 __all__ = ["certify", "curves", "runs", "samples"]
 
 # Where each name lives. The modules need torch or pandas, and `rsuq --help` must not wait for those.
 _HOMES = {
-    "certify": "rsuq_cli.runs.tensors",
+    "certify": "rsuq_cli.jobs.tensors",
     "curves": "rsuq_cli.frames",
     "runs": "rsuq_cli.frames",
     "samples": "rsuq_cli.frames",
@@ -56,24 +54,3 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
-
-
-class _CallableRoom(ModuleType):
-    """The room `runs/`, which answers as the function `runs` does."""
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        from rsuq_cli.frames import runs
-
-        return runs(*arguments, **named)
-
-
-class _Package(ModuleType):
-    """This package. As soon as anything imports the room `runs/`, Python puts it in the place of the function."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "runs" and isinstance(value, ModuleType):
-            value.__class__ = _CallableRoom
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -8,10 +8,10 @@ import numpy as np
 
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, encode
+from rsuq_cli.jobs.scoring import LabelledEvidence, Scored, sample_rows
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import EvidenceRow, NewRun, NewScoring, SampleRow
 from rsuq_cli.results.writer import add_scoring, finish_run, start_run, store_inputs, store_samples
-from rsuq_cli.runs.scoring import LabelledEvidence, Scored, sample_rows
 
 # How quickly a measure falls with the distance to the boundary, and how noisy it is: some tell more than others.
 LOOK = {"entropy": (1.0, 0.5), "margin": (1.6, 0.1), "confidence": (0.7, 0.3)}

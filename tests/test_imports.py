@@ -98,7 +98,7 @@ def test_importing_the_package_imports_nothing_slow() -> None:
         ("results", ("torch", "rich", "typer", "alembic")),
         ("reports", ("torch", "torchvision", "typer", "alembic", "matplotlib")),
         ("sampling", ("torchvision", "sqlalchemy", "rich", "typer")),
-        ("runs", ("rich", "typer", "torchvision", "sklearn")),
+        ("jobs", ("rich", "typer", "torchvision", "sklearn")),
         ("commands", ("torch", "scipy", "sqlalchemy")),
     ],
 )

@@ -55,7 +55,7 @@ FLOOR_PLAN = {
     # the results in a notebook
     "frames": Room("results", "pandas"),
     # what a command does, without the command line: no typer, no rich
-    "runs": Room(
+    "jobs": Room(
         "errors measures output certificates calibration ood datasets models training sampling auditing uncertainty "
         "results",
         "numpy scipy torch platformdirs",
@@ -64,7 +64,7 @@ FLOOR_PLAN = {
     # what people see
     "console": Room("errors formats output", "rich"),
     "reports": Room(
-        "console errors formats output certificates ood measures results runs", "numpy rich", inside="matplotlib"
+        "console errors formats output certificates ood measures results jobs", "numpy rich", inside="matplotlib"
     ),
     # the command line: quick to start, so everything else is imported inside its functions
     "commands": Room("console errors", "typer", inside="*"),
@@ -182,13 +182,13 @@ def test_a_room_is_empty_at_the_door() -> None:
         ("from rsuq_cli import console\n", ["results/new.py:1 imports rsuq_cli.console at its top"]),
         ("from rsuq_cli import __version__\n", []),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\n", []),
-        ("class A:\n    from rsuq_cli.runs.request import Sources\n",
-         ["results/new.py:2 imports rsuq_cli.runs.request at its top"]),
+        ("class A:\n    from rsuq_cli.jobs.request import Sources\n",
+         ["results/new.py:2 imports rsuq_cli.jobs.request at its top"]),
         ("import json\nfrom rsuq_cli.results.rows import RunRow\nfrom rsuq_cli.errors import BadInput\n", []),
     ],
 )  # fmt: skip
 def test_the_plan_is_enforced(text: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("console.py", "runs/request.py", "results/rows.py", "errors.py"):
+    for name in ("console.py", "jobs/request.py", "results/rows.py", "errors.py"):
         (tmp_path / "rsuq_cli" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "rsuq_cli" / name).touch()
     path = tmp_path / "rsuq_cli" / "results" / "new.py"

@@ -6,9 +6,8 @@ import doctest
 import importlib
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pytest
 
 import rsuq_cli
@@ -61,14 +60,6 @@ def test_importing_it_is_light() -> None:
 def test_every_name_is_there_and_explained(name: str) -> None:
     assert callable(getattr(rsuq_cli, name))
     assert importlib.import_module(rsuq_cli._HOMES[name]).__dict__[name].__doc__
-
-
-def test_the_room_of_the_same_name_gives_the_same_answer() -> None:
-    import rsuq_cli.runs.request
-
-    assert rsuq_cli.runs.request.DEFAULT_COVERAGE == 0.9
-    module: Any = rsuq_cli.runs
-    pd.testing.assert_frame_equal(module(), importlib.import_module("rsuq_cli.frames").runs())
 
 
 def test_what_is_not_there_is_an_attribute_error() -> None:

@@ -37,10 +37,10 @@ def audit(
     """
     from rsuq_cli.auditing.statement import GUARANTEES
     from rsuq_cli.console import Reporter
+    from rsuq_cli.jobs.audit import AuditRequest, audit_run
     from rsuq_cli.reports.audit import audit_table
     from rsuq_cli.results.audits import audit_summaries
     from rsuq_cli.results.database import open_for_reading
-    from rsuq_cli.runs.audit import AuditRequest, audit_run
 
     request = AuditRequest(
         run_id=run,

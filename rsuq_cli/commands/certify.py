@@ -86,7 +86,7 @@ def certify(
     The same command again continues an interrupted run, or shows the complete one.
     """
     from rsuq_cli.console import Reporter
-    from rsuq_cli.runs.request import CertifyRequest, Sources
+    from rsuq_cli.jobs.request import CertifyRequest, Sources
 
     sampling = {"n0": n0, "n": n, "alpha": alpha, "skip": skip}
     for name, value in (PRESETS[preset] if preset else {}).items():
@@ -118,10 +118,10 @@ def certify(
         tolerance=tolerance,
         guarantees=tuple(dict.fromkeys(guarantee or [])),  # type: ignore[arg-type]
     )
+    from rsuq_cli.jobs.certify import certify_run
     from rsuq_cli.reports.comparison import comparison_table, parse_radii
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.queries import figures
-    from rsuq_cli.runs.certify import certify_run
 
     wanted = parse_radii(radii, [sigma])
     outcome = certify_run(request, db, Reporter())

@@ -30,11 +30,11 @@ def import_logs(
     Odd rows are imported with a warning, which stays with the run. The same log again changes nothing.
     """
     from rsuq_cli.console import say, warn
+    from rsuq_cli.jobs.importing import ImportRequest
+    from rsuq_cli.jobs.importing import import_logs as store
     from rsuq_cli.reports.comparison import comparison_table
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.queries import figures
-    from rsuq_cli.runs.importing import ImportRequest
-    from rsuq_cli.runs.importing import import_logs as store
 
     imported = store(ImportRequest(tuple(files), dataset, model, sigma, n0, n, alpha, source), db)
     for one in imported:

@@ -74,17 +74,17 @@ def ood(
     interrupted run, or shows the complete one.
     """
     from rsuq_cli.console import Reporter, is_machine, print_tables
+    from rsuq_cli.jobs.ood_request import OodRequest
+    from rsuq_cli.jobs.request import CertifyRequest, Sources
     from rsuq_cli.reports.comparison import parse_radii
-    from rsuq_cli.runs.ood_request import OodRequest
-    from rsuq_cli.runs.request import CertifyRequest, Sources
 
     settings: dict[str, Any] = {
         "model": model, "dataset": dataset, "sigma": sigma, "n0": n0, "n": n, "seed": seed, "split": split,
         "precision": precision, "weights": weights, "image_size": image_size,
     }  # fmt: skip
     if run is not None:
+        from rsuq_cli.jobs.ood_reuse import settings_of_run
         from rsuq_cli.results.database import open_for_reading
-        from rsuq_cli.runs.ood_reuse import settings_of_run
 
         with open_for_reading(db) as results:
             settings |= settings_of_run(results, run, {n: v for n, v in settings.items() if _given(ctx, n)})
@@ -116,10 +116,10 @@ def ood(
         run=run,
         simultaneous=simultaneous,
     )
+    from rsuq_cli.jobs.ood import ood_run
     from rsuq_cli.reports.ood import View, people_tables, record_table
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.ood_queries import ood_runs
-    from rsuq_cli.runs.ood import ood_run
 
     outcome = ood_run(request, db, Reporter())
     with open_for_reading(db) as results:

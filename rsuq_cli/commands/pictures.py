@@ -11,12 +11,12 @@ from rsuq_cli.console import Reporter, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rsuq_cli.jobs.images import Images
+    from rsuq_cli.jobs.readings import Detail, Reading
     from rsuq_cli.reports.page_data import Galleries
     from rsuq_cli.results.database import Database
     from rsuq_cli.results.pictures import Scores
     from rsuq_cli.results.queries import Figures
-    from rsuq_cli.runs.images import Images
-    from rsuq_cli.runs.readings import Detail, Reading
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Pictures:
         save_picture(path, subject, parse_panels(self.panels))
 
     def _compose(self, results: Database, figures: Sequence[Figures], path: Path) -> None:
+        from rsuq_cli.jobs.readings import reading_keys
         from rsuq_cli.output import new_file
         from rsuq_cli.reports.comparison import comparison_table
         from rsuq_cli.reports.page import PageContent, page_html
         from rsuq_cli.reports.page_data import detail_for
-        from rsuq_cli.runs.readings import reading_keys
 
         found = _readings(results, figures, detail_for(len(reading_keys(figures))))
         galleries = _galleries(results, figures)
@@ -80,7 +80,7 @@ class Pictures:
 
 
 def _readings(results: Database, figures: Sequence[Figures], detail: Detail) -> list[Reading]:
-    from rsuq_cli.runs.readings import readings
+    from rsuq_cli.jobs.readings import readings
 
     reporter = Reporter()
     reporter.begin("read evidence", sum({one.run_id: one.inputs for one in figures}.values()))
@@ -110,7 +110,7 @@ def _galleries(results: Database, figures: Sequence[Figures]) -> Galleries:
 def _images(
     readings: Sequence[Reading], figures: Sequence[Figures], galleries: Galleries, data_dir: Path | None
 ) -> dict[int, Images]:
-    from rsuq_cli.runs.images import input_images
+    from rsuq_cli.jobs.images import input_images
 
     runs = {reading.run.id: reading.run for reading in readings}
     wanted: dict[int, dict[int, int]] = {run_id: {} for run_id in runs}

@@ -66,9 +66,9 @@ def predict(
     answer that certify gives it.
     """
     from rsuq_cli.console import Reporter
+    from rsuq_cli.jobs.predict import FromRun, PredictRequest, predict_run
+    from rsuq_cli.jobs.request import CertifyRequest, Sources
     from rsuq_cli.reports.predict import prediction_table
-    from rsuq_cli.runs.predict import FromRun, PredictRequest, predict_run
-    from rsuq_cli.runs.request import CertifyRequest, Sources
 
     settings: FromRun | CertifyRequest
     if run is not None:

@@ -20,15 +20,15 @@ def quickstart(
     Run again, it shows what is there and samples nothing twice.
     """
     from rsuq_cli.console import Reporter
+    from rsuq_cli.jobs.certify import certify_run
+    from rsuq_cli.jobs.ood import ood_run
+    from rsuq_cli.jobs.quickstart import certify_request, ood_request, trained, trained_without_classes
     from rsuq_cli.reports.comparison import comparison_table, curve_table
     from rsuq_cli.reports.guide import guide
     from rsuq_cli.reports.ood import View, detection_table, reading
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.ood_queries import ood_runs
     from rsuq_cli.results.queries import figures
-    from rsuq_cli.runs.certify import certify_run
-    from rsuq_cli.runs.ood import ood_run
-    from rsuq_cli.runs.quickstart import certify_request, ood_request, trained, trained_without_classes
 
     reporter, request, elsewhere = Reporter(), certify_request(n, limit, device), ood_request(n, limit, device)
     trained(device, db, reporter)

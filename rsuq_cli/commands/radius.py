@@ -29,8 +29,8 @@ def radius(
 
     Example: rsuq radius --sigma 0.25 --certain 0:9000 --certain 1:100 --uncertain 0:500 --uncertain 1:400
     """
+    from rsuq_cli.jobs.radius import RadiusRequest, parse_votes, single_certificate
     from rsuq_cli.reports.single import single_table
-    from rsuq_cli.runs.radius import RadiusRequest, parse_votes, single_certificate
 
     request = RadiusRequest(
         sigma=sigma,

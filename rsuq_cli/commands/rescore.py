@@ -55,13 +55,13 @@ def rescore(
 
     Example: rsuq rescore 3 --uncertainty margin --coverage 0.8 --rule plurality
     """
+    from rsuq_cli.jobs.rescore import check_complete, store_scorings, sweep_points
+    from rsuq_cli.jobs.rescore_request import Best, RescoreRequest
     from rsuq_cli.reports.comparison import comparison_table, parse_radii
     from rsuq_cli.reports.rescore import best_table, sweep_table
     from rsuq_cli.results.database import open_for_reading, open_for_writing
     from rsuq_cli.results.queries import run_row, selected_figures
     from rsuq_cli.results.selection import Selection
-    from rsuq_cli.runs.rescore import check_complete, store_scorings, sweep_points
-    from rsuq_cli.runs.rescore_request import Best, RescoreRequest
 
     if best is None and (at_coverage is not None or per_input):
         raise BadInput(f"{'--per-input' if per_input else '--at-coverage'} is given without --best",

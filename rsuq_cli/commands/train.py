@@ -40,9 +40,9 @@ def train(
     Interrupted, the same command goes on after the last finished epoch.
     """
     from rsuq_cli.console import Reporter
+    from rsuq_cli.jobs.request import Sources
+    from rsuq_cli.jobs.train import TrainRequest, train_run
     from rsuq_cli.reports.checkpoints import checkpoint_table
-    from rsuq_cli.runs.request import Sources
-    from rsuq_cli.runs.train import TrainRequest, train_run
 
     if hold_out_classes is not None:
         from rsuq_cli.datasets.held_out import without

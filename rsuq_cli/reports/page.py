@@ -16,13 +16,13 @@ from typing import Any
 
 from rsuq_cli import __version__
 from rsuq_cli.console import Table
+from rsuq_cli.jobs.images import Images
+from rsuq_cli.jobs.readings import Reading
 from rsuq_cli.reports.names import reading_names
 from rsuq_cli.reports.page_data import Galleries, page_data
 from rsuq_cli.reports.page_settings import runs_html, table_html
 from rsuq_cli.results.pictures import Scores
 from rsuq_cli.results.queries import Figures
-from rsuq_cli.runs.images import Images
-from rsuq_cli.runs.readings import Reading
 
 _ASSETS = "page_assets"
 _PLACE = re.compile(r"\{\{(\w+)\}\}")

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rsuq_cli.jobs.images import Images
+from rsuq_cli.jobs.readings import Detail, Reading
+from rsuq_cli.jobs.totals import GUARANTEES, Totals
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.roc import roc
 from rsuq_cli.results.pictures import Exhibit, Scores
 from rsuq_cli.results.rows import RunRow
-from rsuq_cli.runs.images import Images
-from rsuq_cli.runs.readings import Detail, Reading
-from rsuq_cli.runs.totals import GUARANTEES, Totals
 
 # From fine to coarse; the first with which all readings together stay below BYTES is taken.
 DETAILS = (

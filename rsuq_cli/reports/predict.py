@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rsuq_cli.console import Column, Table, radius_text
 
 if TYPE_CHECKING:
-    from rsuq_cli.runs.predict import Prediction
+    from rsuq_cli.jobs.predict import Prediction
 
 
 def prediction_table(predictions: Sequence[Prediction]) -> Table:

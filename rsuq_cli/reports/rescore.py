@@ -14,8 +14,8 @@ from rich.console import Console
 
 from rsuq_cli.console import Column, Table, number_text, percent_text
 from rsuq_cli.formats import Record
+from rsuq_cli.jobs.sweep import SweepPoint
 from rsuq_cli.reports.comparison import LEGEND, acr_text
-from rsuq_cli.runs.sweep import SweepPoint
 
 # The coverages at which people see a sweep: where measures and models are compared.
 USUAL_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)

@@ -222,7 +222,7 @@ def test_the_preset_is_the_papers_unless_a_flag_says_otherwise(
         requests.append(request)
         raise BadInput("far enough")
 
-    monkeypatch.setattr("rsuq_cli.runs.certify.certify_run", stop)
+    monkeypatch.setattr("rsuq_cli.jobs.certify.certify_run", stop)
     refused(rsuq("certify", *flags))
     (request,) = requests
     assert (request.n0, request.n, request.alpha, request.skip) == expected

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from made_up import made_up_run
 
+from rsuq_cli.jobs.readings import Detail, readings
 from rsuq_cli.reports.names import reading_names, scoring_name, short_name
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import figures
-from rsuq_cli.runs.readings import Detail, readings
 
 COARSE = Detail(2, 2, 2, 2)
 

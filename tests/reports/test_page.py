@@ -15,14 +15,14 @@ from browser import drive
 from made_up import made_up_run
 from sqlalchemy import text
 
+from rsuq_cli.jobs.images import Images
+from rsuq_cli.jobs.readings import Reading, reading_keys, readings
 from rsuq_cli.reports.comparison import comparison_table
 from rsuq_cli.reports.page import PageContent, page_html, script_json
 from rsuq_cli.reports.page_data import detail_for
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.pictures import GALLERIES, Scores, exhibits
 from rsuq_cli.results.queries import Figures, figures
-from rsuq_cli.runs.images import Images
-from rsuq_cli.runs.readings import Reading, reading_keys, readings
 
 RADII = (0.0, 0.1, 0.25, 0.4)
 SHOWN = ("coverage", "clean_accuracy", "accuracy", "accuracy_answered", "acr_standard", "acr_cc", "acr_ncl", "gain",

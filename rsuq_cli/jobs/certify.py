@@ -1,0 +1,316 @@
+"""Certify: sample every input of a subset once, keep the evidence, and make certificates of it.
+
+Invariant: evidence and the certificates made from it are committed together, for every input as soon as the batch that
+finished it is done; the same request goes on where an earlier one stopped, with the same noise and the same bins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsuq_cli.calibration import SAMPLES, Threshold, chosen_thresholds
+from rsuq_cli.certificates.certificate import Method
+from rsuq_cli.certificates.evidence import MeasureEdges, encode
+from rsuq_cli.datasets.dataset import Dataset, Split
+from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.calibrating import run_edges
+from rsuq_cli.jobs.engines import Sampling, check_eight_bit, open_crew, open_engine, worth_compiling
+from rsuq_cli.jobs.opening import Opened, open_sources
+from rsuq_cli.jobs.request import CertifyRequest
+from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, of_run, sample_rows, score_stored
+from rsuq_cli.jobs.watching import Watcher
+from rsuq_cli.models.checkpoints import library_versions
+from rsuq_cli.results.database import Database, open_for_writing
+from rsuq_cli.results.rows import EvidenceRow, NewRun, NewScoring, RunHandle, Status
+from rsuq_cli.results.writer import (
+    add_scoring,
+    find_runs,
+    finish_run,
+    start_run,
+    store_inputs,
+)
+from rsuq_cli.sampling.device import check_precision, resolve_devices
+from rsuq_cli.sampling.engine import Counted, Engine, Indices
+from rsuq_cli.sampling.grid_noise import sampling_error
+from rsuq_cli.sampling.noise import BLOCK
+from rsuq_cli.sampling.sequential import sample_until
+from rsuq_cli.sampling.workers import Crew
+
+
+@dataclass(frozen=True)
+class CertifyOutcome:
+    """The run, the scorings asked for, and how many of its inputs this call had to sample."""
+
+    run_id: int
+    scoring_ids: tuple[int, ...]
+    sampled: int
+
+
+def certify_run(request: CertifyRequest, database: str | Path | None, watcher: Watcher) -> CertifyOutcome:
+    """Runs `request` to its end and returns the run; what was finished before is not sampled again.
+
+    Raises BadInput for what cannot be certified, DatabaseError where the results cannot be kept, RunIncomplete where
+    the device gives up. On any of them, and on KeyboardInterrupt, finished inputs are safe and the run can be resumed.
+    """
+    devices = resolve_devices(request.sources.device, request.sources.workers)
+    device = devices[0]
+    precision = check_precision(request.sources.precision, device)
+    opened = open_sources(request.sources, request.sigma, database, watcher)
+    split = _subset(opened.dataset, request)
+    _check_calibration(opened.dataset, request)
+    if request.noise == "grid":
+        check_eight_bit(split.images, opened.dataset.name)
+        check_eight_bit(opened.dataset.load("calibration").images, opened.dataset.name)
+    compiled = request.sources.compile
+    if compiled is None:
+        samples = len(split) * (request.n0 + request.n)
+        compiled = worth_compiling(opened.model, opened.dataset.shape, samples, device)
+    sampling = Sampling(
+        request.sigma, request.seed, request.noise, device, precision, request.sources.batch_size, compiled
+    )
+    engine = open_engine(opened.model, opened.dataset, sampling)
+    sampler = engine if len(devices) == 1 else open_crew(opened.recipe, sampling, devices, engine.batch_size)
+    configuration = _configuration(request, opened, split, engine)
+    with open_for_writing(database) as db:
+        known = [] if request.fresh else find_runs(db, _hash(configuration))
+        edges = run_edges(request, opened.dataset, engine, known, watcher)
+        thresholds = chosen_thresholds(
+            edges, request.measures, threshold=request.threshold, coverages=request.wanted_coverages
+        )
+        handle = start_run(db, _new_run(request, opened, split, engine, configuration, edges), fresh=request.fresh)
+        scored = _scorings(db, handle.id, of_run(request.method, configuration), thresholds)
+        return _Run(db, handle, split, engine, sampler, edges, scored, watcher, request).finish()
+
+
+@dataclass
+class _Run:
+    """A run that is under way."""
+
+    db: Database
+    handle: RunHandle
+    split: Split
+    engine: Engine
+    sampler: Engine | Crew
+    edges: Mapping[str, MeasureEdges]
+    scored: Sequence[Scored]
+    watcher: Watcher
+    request: CertifyRequest
+
+    def finish(self) -> CertifyOutcome:
+        """Samples what is missing and returns the outcome; however it ends, the run's row says so."""
+        started = time.monotonic()
+        todo = [p for p, index in enumerate(self.split.indices) if int(index) not in self.handle.finished]
+        complete = False
+        try:
+            self._score_finished()
+            self._announce(len(todo))
+            if todo:
+                self._sample(todo)
+            complete = True
+        finally:
+            if todo or self.handle.status != "complete":
+                status: Status = "complete" if complete else "interrupted"
+                finish_run(self.db, self.handle.id, status, time.monotonic() - started, self.sampler.notices)
+        return CertifyOutcome(self.handle.id, tuple(one.scoring_id for one in self.scored), len(todo))
+
+    def _announce(self, todo: int) -> None:
+        request, run = self.request, f"run {self.handle.id}"
+        if not todo:
+            self.watcher.say(f"{run}: all {len(self.split)} inputs are sampled already; nothing to do")
+            return
+        if not self.engine.meter.rate:
+            self.engine.uncertainties(self.split.images[:1], self.split.indices[:1], draws=self.engine.batch_size)
+        samples = request.n0 + request.n
+        resumed = f" ({len(self.split) - todo} were finished before)" if todo < len(self.split) else ""
+        most = "about" if request.stopping is None else "at most"
+        self.watcher.say(
+            f"{run}: {todo:,} inputs{resumed} × {samples:,} samples, {most} "
+            f"{_duration(todo * samples / self.engine.meter.rate)} on {self.engine.device} "
+            f"({self.engine.precision}, batches of {self.engine.batch_size}); "
+            f"no radius can exceed {request.ceiling:.3f}"
+        )
+
+    def _sample(self, todo: Sequence[int]) -> None:
+        images, indices = self.split.images[list(todo)], self.split.indices[list(todo)]
+        before, last, said = self.sampler.meter.samples, time.monotonic(), 0
+        self.watcher.begin("certify", len(todo) * (self.request.n0 + self.request.n))
+        try:
+            for finished in self._finished(images, indices):
+                now = time.monotonic()
+                if finished:
+                    self._store([(todo[one.position], one) for one in finished], (now - last) / len(finished))
+                    last = now
+                spared = sum(self.request.n - _draws(one) for one in finished)
+                self.watcher.advance(self.sampler.meter.samples - before + spared)
+                before = self.sampler.meter.samples
+                for notice in self.sampler.notices[said:]:
+                    self.watcher.say(notice)
+                said = len(self.sampler.notices)
+        finally:
+            self.watcher.end()
+
+    def _finished(self, images: torch.Tensor, indices: Indices) -> Iterator[list[Counted]]:
+        stopping, n0 = self.request.stopping, self.request.n0
+        if stopping is None:
+            return self.sampler.sample(images, indices, self.edges, n0=n0, n=self.request.n)
+        decider = Decider(stopping, tuple(self.scored), self.edges)
+        if isinstance(self.sampler, Crew):
+            return self.sampler.sample(images, indices, self.edges, n0=n0, n=stopping.n, decider=decider)
+        return sample_until(self.sampler, images, indices, self.edges, n0=n0, decider=decider)
+
+    def _store(self, finished: Sequence[tuple[int, Counted]], seconds: float) -> None:
+        inputs = [
+            LabelledEvidence(int(self.split.indices[p]), int(self.split.labels[p]), one.histograms)
+            for p, one in finished
+        ]
+        rows = [
+            EvidenceRow(one.input_index, one.label, self.request.n0, _draws(counted),
+                        encode(counted.histograms, counted.sums), seconds)
+            for one, (_, counted) in zip(inputs, finished, strict=True)
+        ]  # fmt: skip
+        store_inputs(self.db, self.handle.id, rows, sample_rows(inputs, self.scored, self.edges))
+
+    def _score_finished(self) -> None:
+        """Makes the certificates that are asked for now of evidence that was stored before."""
+        for one in self.scored:
+            score_stored(self.db, self.handle.id, one, self.edges)
+
+
+def _draws(counted: Counted) -> int:
+    """Returns how many estimation samples an input had."""
+    return int(next(iter(counted.histograms.values())).estimation.sum())
+
+
+def _subset(dataset: Dataset, request: CertifyRequest) -> Split:
+    available = dataset.indices(request.split)  # type: ignore[arg-type]
+    chosen = available[:: request.skip][: request.limit]
+    if not len(chosen):
+        raise BadInput(f"{request.sources.dataset} has no {request.split} inputs", "choose another --split or data set")
+    return dataset.load(request.split, chosen)  # type: ignore[arg-type]
+
+
+def _check_calibration(dataset: Dataset, request: CertifyRequest) -> None:
+    """Raises BadInput, before the database is touched, where a coverage is asked for and nothing can calibrate it."""
+    if request.wanted_coverages and not len(dataset.calibration_indices):
+        raise BadInput(
+            f"{dataset.name} has no calibration data to find a threshold for a coverage",
+            "give --threshold, or a data set with training data",
+        )
+
+
+def _sampling_error(request: CertifyRequest, shape: tuple[int, int, int]) -> dict[str, float]:
+    """Returns what grid noise takes off the alpha of a guarantee, recorded with the run; nothing for other noise."""
+    if request.noise != "grid":
+        return {}
+    error = sampling_error(request.sigma, math.prod(shape), request.n0 + request.n)
+    if error >= request.error_budget:
+        raise BadInput(
+            f"{request.n0 + request.n:,} samples of grid noise are known to within {error:g}, "
+            f"more than alpha {request.error_budget:g}",
+            "give fewer samples or a larger alpha",
+        )
+    return {"sampling_error": error}
+
+
+def _stopping(request: CertifyRequest) -> dict[str, Any]:
+    """Returns what the number of samples of an input depends on; nothing where all n are taken."""
+    if request.stopping is None:
+        return {}
+    method = request.method
+    reading = {
+        "measures": list(request.measures), "threshold": request.threshold, "coverages": list(request.wanted_coverages),
+        "rule": method.rule, "competitors": method.competitors, "alpha": method.alpha,
+        "family_size": method.family_size,
+    }  # fmt: skip
+    return {"stopping": request.stopping.configuration() | reading}
+
+
+def _scorings(db: Database, run_id: int, method: Method, thresholds: Sequence[Threshold]) -> list[Scored]:
+    scored = []
+    for one in thresholds:
+        new = NewScoring(
+            run_id, one.measure, one.value, one.coverage, method.rule, method.competitors, method.alpha,
+            method.family_size,
+        )  # fmt: skip
+        scored.append(Scored(add_scoring(db, new), one.measure, one.value, method))
+    return list({one.scoring_id: one for one in scored}.values())
+
+
+def _configuration(request: CertifyRequest, opened: Opened, split: Split, engine: Engine) -> dict[str, Any]:
+    """Returns everything that the evidence depends on; the batch size is not among it, the kind of device is."""
+    return {
+        "kind": "certify",
+        "model": opened.model.spec,
+        "weights_sha256": opened.model.weights_sha256,
+        "source_sha256": opened.model.source_sha256,
+        "dataset": opened.dataset_name,
+        "split": request.split,
+        "skip": request.skip,
+        "limit": request.limit,
+        "subset_sha256": split.sha256(),
+        "calibration_indices_sha256": hashlib.sha256(opened.dataset.calibration_indices.tobytes()).hexdigest(),
+        "calibration_samples": SAMPLES,
+        "sigma": request.sigma,
+        "n0": request.n0,
+        "n": request.n,
+        "seed": request.seed,
+        "noise": request.noise,
+        **_sampling_error(request, opened.dataset.shape),
+        "preparation": asdict(engine.preparation),
+        # A compiler may choose other kernels for another batch size; the plain forward pass does not.
+        **({"batch_size": engine.batch_size} if engine.preparation.compiled else {}),
+        "noise_block": BLOCK,
+        **_stopping(request),
+        "device": engine.device.type,
+        "precision": engine.precision,
+    }
+
+
+def _hash(configuration: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+
+
+def _new_run(
+    request: CertifyRequest, opened: Opened, split: Split, engine: Engine, configuration: Mapping[str, Any],
+    edges: Mapping[str, MeasureEdges],
+) -> NewRun:  # fmt: skip
+    return NewRun(
+        kind="certify",
+        model=opened.model.spec,
+        dataset=opened.dataset_name,
+        split=request.split,
+        skip=request.skip,
+        subset_limit=request.limit,
+        inputs=len(split),
+        subset_sha256=split.sha256(),
+        sigma=request.sigma,
+        n0=request.n0,
+        n=request.n,
+        seed=request.seed,
+        device=str(engine.device),
+        precision=engine.precision,
+        versions=library_versions(),
+        configuration=configuration,
+        configuration_hash=_hash(configuration),
+        edges=edges,
+        checkpoint_id=opened.checkpoint.id if opened.checkpoint else None,
+        source=opened.model.source,
+        class_names=opened.dataset.class_names,
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,310 @@
+"""Out-of-distribution detection: sample both sides once, keep the evidence, and derive scores and metrics from it.
+
+Invariant: one pass over the noise serves every score; evidence is committed as soon as an input is finished, and scores
+and metrics are functions of it and of one clean pass, so the same request goes on where an earlier one stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rsuq_cli.calibration import SAMPLES, chosen_thresholds
+from rsuq_cli.certificates.bounds import ceiling_radius
+from rsuq_cli.certificates.evidence import MeasureEdges, encode
+from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.calibrating import run_edges
+from rsuq_cli.jobs.ood_evaluation import Evaluation, bounds_per_input, evaluate
+from rsuq_cli.jobs.ood_evidence import Rejection, check_clean, read_sides
+from rsuq_cli.jobs.ood_request import OodRequest
+from rsuq_cli.jobs.ood_reuse import Reused, reused_evidence
+from rsuq_cli.jobs.ood_sides import Side, overlaps, own_inputs, resolved_sources, sides
+from rsuq_cli.jobs.opening import Opened, open_sources
+from rsuq_cli.jobs.watching import Watcher
+from rsuq_cli.models.checkpoints import library_versions
+from rsuq_cli.results.database import Database, open_for_writing
+from rsuq_cli.results.ood_writer import replace_metrics, store_scores
+from rsuq_cli.results.rows import EvidenceRow, NewRun, NewScoring, RunHandle, Status
+from rsuq_cli.results.writer import add_scoring, find_runs, finish_run, start_run, store_inputs
+from rsuq_cli.sampling.clean import CleanPass, clean_pass
+from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.sampling.engine import Counted, Engine
+from rsuq_cli.sampling.forward import Forward
+from rsuq_cli.sampling.noise import BLOCK, Stream
+from rsuq_cli.sampling.packing import Stretch, Task
+
+
+@dataclass(frozen=True)
+class OodOutcome:
+    """The run, the scores to show, and how many inputs this call had to sample."""
+
+    run_id: int
+    scores: tuple[str, ...]
+    sampled: int
+
+
+def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) -> OodOutcome:
+    """Runs `request` to its end and returns the run; what was finished before is not sampled again.
+
+    Raises BadInput for what cannot be compared, DatabaseError where the results cannot be kept, RunIncomplete where
+    the device gives up. On any of them, and on KeyboardInterrupt, finished inputs are safe and the run can be resumed.
+    """
+    certify = request.certify
+    device = resolve_device(certify.sources.device)
+    precision = check_precision(certify.sources.precision, device)
+    sources = resolved_sources(request, database)
+    later = _Later()
+    opened = open_sources(sources, certify.sigma, database, later)
+    _check_calibration(request, opened)
+    reused = None
+    if request.run is not None:
+        with open_for_writing(database) as db:
+            reused = reused_evidence(db, request, opened)
+    own = reused.split if reused else own_inputs(request, opened.dataset)
+    both = sides(request, opened.dataset, opened.dataset_name, own)
+    evaluation = _evaluation(request, both)
+    forward = Forward(opened.model.module, opened.dataset.shape, device, precision, compiled=False)
+    engine = Engine(
+        opened.model.module, shape=opened.dataset.shape, num_classes=opened.dataset.num_classes, sigma=certify.sigma,
+        seed=certify.seed, device=device, precision=precision, batch_size=certify.sources.batch_size,
+        compiled=reused is not None and reused.compiled,
+    )  # fmt: skip
+    clean = [clean_pass(forward, side.split.images, batch_size=engine.batch_size) for side in both]
+    check_clean(both, clean)  # a model that gives no numbers is refused before anything is sampled
+    warnings = overlaps(opened.dataset, both)
+    for line in (*later.lines, *(f"warning: {warning}" for warning in warnings)):
+        watcher.say(line)
+    configuration = _configuration(request, opened, both, engine)
+    if reused:
+        reused.check(configuration)
+    with open_for_writing(database) as db:
+        known = [] if certify.fresh else find_runs(db, _hash(configuration))
+        edges = reused.edges if reused else run_edges(certify, opened.dataset, engine, known, watcher)
+        new = _new_run(request, opened, both, engine, configuration, edges, reused)
+        handle = start_run(db, new, fresh=certify.fresh)
+        run = _Run(db, handle, both, engine, edges, clean, watcher, request, reused)
+        return run.finish(evaluation, warnings)
+
+
+class _Later:
+    """Keeps what is said until it is known that there is a run to say it of: a refusal is one line."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def begin(self, task: str, total: int) -> None: ...
+
+    def advance(self, units: int, note: str = "") -> None: ...
+
+    def end(self) -> None: ...
+
+
+@dataclass
+class _Run:
+    """A run that is under way."""
+
+    db: Database
+    handle: RunHandle
+    sides: Sequence[Side]
+    engine: Engine
+    edges: Mapping[str, MeasureEdges]
+    clean: Sequence[CleanPass]
+    watcher: Watcher
+    request: OodRequest
+    reused: Reused | None
+
+    def finish(self, evaluation: Evaluation, warnings: Sequence[str]) -> OodOutcome:
+        """Samples what is missing, evaluates all of it and returns the outcome; the run's row says how it ended."""
+        started = time.monotonic()
+        complete = False
+        try:
+            done = set(self.handle.finished) | (self._copy_reused() if self.reused else set())
+            todo = [[p for p in range(len(side)) if side.start + p not in done] for side in self.sides]
+            count = sum(map(len, todo))
+            self._announce(count)
+            if count:
+                self._sample(todo)
+                self._compare_speeds(count)
+            self._evaluate(evaluation)
+            complete = True
+        finally:
+            status: Status = "complete" if complete else "interrupted"
+            if self.handle.status != "complete" or not complete:
+                notices = [*warnings, *self.engine.notices]
+                finish_run(self.db, self.handle.id, status, time.monotonic() - started, notices)
+        return OodOutcome(self.handle.id, tuple(self.request.chosen_scores(self.request.labels)), count)
+
+    def _copy_reused(self) -> set[int]:
+        """Takes the in-distribution evidence of another run over; it is what sampling here would give."""
+        assert self.reused is not None
+        missing = [row for row in self.reused.rows() if row.input_index not in self.handle.finished]
+        store_inputs(self.db, self.handle.id, missing)
+        return {row.input_index for row in missing}
+
+    def _announce(self, todo: int) -> None:
+        inputs, sets = sum(map(len, self.sides)), len(self.sides) - 1
+        what = f"run {self.handle.id}: {inputs:,} inputs, {len(self.sides[0]):,} of them from {self.sides[0].name}"
+        if not todo:
+            self.watcher.say(f"{what}; all are sampled already")
+            return
+        certify = self.request.certify
+        self.watcher.say(
+            f"{what}, the others from {sets} {'set' if sets == 1 else 'sets'}; {todo:,} to sample × "
+            f"{certify.n0 + certify.n:,} samples on {self.engine.device} ({self.engine.precision})"
+        )
+
+    def _sample(self, todo: Sequence[Sequence[int]]) -> None:
+        certify = self.request.certify
+        stretches = (Stretch(Stream.SELECTION, 0, certify.n0), Stretch(Stream.ESTIMATION, 0, certify.n))
+        self.watcher.begin("ood", sum(map(len, todo)) * (certify.n0 + certify.n))
+        try:
+            for side, positions in zip(self.sides, todo, strict=True):
+                tasks = (Task(position, stretches) for position in positions)
+                before, last = self.engine.meter.samples, time.monotonic()
+                for finished in self.engine.count(side.split.images, side.noise_numbers, self.edges, tasks):
+                    now = time.monotonic()
+                    if finished:
+                        self._store(side, finished, (now - last) / len(finished))
+                        last = now
+                    self.watcher.advance(self.engine.meter.samples - before, side.name)
+                    before = self.engine.meter.samples
+        finally:
+            self.watcher.end()
+
+    def _store(self, side: Side, finished: Sequence[Counted], seconds: float) -> None:
+        certify = self.request.certify
+        rows = [
+            EvidenceRow(
+                side.start + one.position, int(side.split.labels[one.position]), certify.n0, certify.n,
+                encode(one.histograms, one.sums), seconds,
+            )
+            for one in finished
+        ]  # fmt: skip
+        store_inputs(self.db, self.handle.id, rows)
+
+    def _compare_speeds(self, inputs: int) -> None:
+        seconds = self.engine.meter.seconds
+        clean = sum(map(len, self.sides)) / sum(one.seconds for one in self.clean)
+        self.watcher.say(
+            f"{inputs / seconds:,.1f} inputs/s with noise ({self.engine.meter.rate:,.0f} samples/s), "
+            f"{clean:,.0f} inputs/s in the clean single pass"
+        )
+
+    def _evaluate(self, evaluation: Evaluation) -> None:
+        self.watcher.say("comparing scores")
+        rejections = _rejections(self.db, self.handle.id, self.request, self.edges, evaluation)
+        evidence = read_sides(self.db, self.handle.id, self.sides, self.clean, rejections, self.edges)
+        for one in evidence:
+            store_scores(self.db, self.handle.id, one.name, one.indices, one.scores)
+        replace_metrics(self.db, self.handle.id, evaluate(evidence, rejections, evaluation))
+
+
+def _check_calibration(request: OodRequest, opened: Opened) -> None:
+    if request.run is None and request.certify.wanted_coverages and not len(opened.dataset.calibration_indices):
+        raise BadInput(
+            f"{opened.dataset.name} has no calibration data to find a threshold for a coverage",
+            "give --threshold, or a data set with training data",
+        )
+
+
+def _evaluation(request: OodRequest, both: Sequence[Side]) -> Evaluation:
+    """Returns the settings of the evaluation; raises BadInput where so many bounds leave nothing of alpha."""
+    certify = request.certify
+    family = sum(map(len, both)) * bounds_per_input(len(request.labels)) if request.simultaneous else 1
+    if ceiling_radius(certify.n, certify.alpha / family, certify.sigma) == 0:
+        raise BadInput(
+            f"{certify.n} samples cannot certify anything for {family:,} bounds at once at alpha {certify.alpha:g}",
+            "give a larger --n, or leave --simultaneous out",
+        )
+    return Evaluation(certify.sigma, certify.alpha, family, request.radii, certify.seed)
+
+
+def _rejections(
+    db: Database, run_id: int, request: OodRequest, edges: Mapping[str, MeasureEdges], evaluation: Evaluation
+) -> list[Rejection]:
+    certify = request.certify
+    thresholds = chosen_thresholds(
+        edges, certify.measures, threshold=certify.threshold, coverages=certify.wanted_coverages
+    )
+    return [
+        Rejection(
+            label,
+            one.measure,
+            edges[one.measure].position(one.value),
+            add_scoring(
+                db,
+                NewScoring(
+                    run_id, one.measure, one.value, one.coverage, "majority", "merged", evaluation.alpha,
+                    evaluation.family_size,
+                ),
+            ),
+        )
+        for label, one in zip(request.labels, thresholds, strict=True)
+    ]  # fmt: skip
+
+
+def _configuration(request: OodRequest, opened: Opened, both: Sequence[Side], engine: Engine) -> dict[str, Any]:
+    """Returns everything that the evidence depends on; alpha, thresholds, radii and the chosen scores are not."""
+    certify = request.certify
+    return {
+        "kind": "ood",
+        "model": opened.model.spec,
+        "weights_sha256": opened.model.weights_sha256,
+        "source_sha256": opened.model.source_sha256,
+        "dataset": opened.dataset_name,
+        "split": certify.split,
+        "sets": [{"name": side.name, "inputs": len(side), "sha256": side.split.sha256()} for side in both],
+        "calibration_indices_sha256": hashlib.sha256(opened.dataset.calibration_indices.tobytes()).hexdigest(),
+        "calibration_samples": SAMPLES,
+        "sigma": certify.sigma,
+        "n0": certify.n0,
+        "n": certify.n,
+        "seed": certify.seed,
+        "noise": "gaussian",
+        "preparation": asdict(engine.preparation),
+        "noise_block": BLOCK,
+        "device": engine.device.type,
+        "precision": engine.precision,
+    }
+
+
+def _hash(configuration: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+
+
+def _new_run(
+    request: OodRequest, opened: Opened, both: Sequence[Side], engine: Engine, configuration: Mapping[str, Any],
+    edges: Mapping[str, MeasureEdges], reused: Reused | None,
+) -> NewRun:  # fmt: skip
+    certify = request.certify
+    return NewRun(
+        kind="ood",
+        model=opened.model.spec,
+        dataset=opened.dataset_name,
+        split=certify.split,
+        skip=certify.skip,
+        subset_limit=certify.limit,
+        inputs=sum(map(len, both)),
+        subset_sha256=both[0].split.sha256(),
+        sigma=certify.sigma,
+        n0=certify.n0,
+        n=certify.n,
+        seed=certify.seed,
+        device=str(engine.device),
+        precision=engine.precision,
+        versions=library_versions(),
+        configuration=configuration,
+        configuration_hash=_hash(configuration),
+        edges=edges,
+        checkpoint_id=opened.checkpoint.id if opened.checkpoint else reused.run.checkpoint_id if reused else None,
+        source=opened.model.source,
+        class_names=opened.dataset.class_names,
+    )

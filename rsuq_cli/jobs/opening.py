@@ -1,0 +1,93 @@
+"""The model and the data that a run is about.
+
+Invariant: nothing is written here; a run that cannot start leaves every file as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsuq_cli.datasets.catalogue import open_dataset
+from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.jobs.engines import Recipe
+from rsuq_cli.jobs.request import Sources
+from rsuq_cli.jobs.watching import Watcher
+from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.opening import LoadedModel, open_model
+from rsuq_cli.models.zoo import NAMES
+from rsuq_cli.results.database import open_for_writing
+from rsuq_cli.results.location import locate
+from rsuq_cli.results.rows import CheckpointRow
+from rsuq_cli.results.writer import newest_checkpoint
+
+# What published checkpoints, which keep the normalisation outside of the weights, were trained with.
+PUBLISHED_STATISTICS = {
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data set, its name with the image size where one was asked for, a model, its checkpoint if it is ours.
+
+    `recipe` is how another process opens the same model.
+    """
+
+    dataset: Dataset
+    dataset_name: str
+    model: LoadedModel
+    checkpoint: CheckpointRow | None
+    recipe: Recipe
+
+
+def named(dataset: Dataset, image_size: int | None) -> str:
+    """Returns the name under which results are kept: images of another size are other data."""
+    return dataset.name if image_size is None else f"{dataset.name}@{image_size}"
+
+
+def open_sources(sources: Sources, sigma: float, database: str | Path | None, watcher: Watcher) -> Opened:
+    """Returns data and model, the newest checkpoint trained for (model, data set, sigma) where no weights are named.
+
+    Raises BadInput where there is no such data set or model, or no checkpoint (with the command that trains one).
+    """
+    dataset = open_dataset(sources.dataset, data_dir=sources.data_dir, image_size=sources.image_size)
+    name = named(dataset, sources.image_size)
+    checkpoint = None if sources.weights else _checkpoint(sources.model, name, sigma, database)
+    weights = sources.weights
+    if checkpoint:
+        weights = Path(checkpoint.file)
+        if not weights.exists():
+            raise BadInput(f"checkpoint {checkpoint.id} is recorded at {weights}, which is not there", "give --weights")
+        watcher.say(f"checkpoint {checkpoint.id}: {weights.name}")
+    elif weights is None:
+        if not is_custom(sources.model):
+            raise _untrained(sources, sigma)
+        watcher.say(f"no checkpoint of {sources.model} for {name} at sigma {sigma:g}: using the factory's own weights")
+    mean, std = PUBLISHED_STATISTICS.get(dataset.name, (None, None))
+    model = open_model(
+        sources.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=weights, mean=mean, std=std
+    )
+    recipe = Recipe(sources.model, dataset.shape, dataset.num_classes, weights, mean, std, model.weights_sha256)
+    return Opened(dataset, name, model, checkpoint, recipe)
+
+
+def _checkpoint(model: str, dataset: str, sigma: float, database: str | Path | None) -> CheckpointRow | None:
+    path = locate(database).path
+    if path is not None and not path.exists():
+        return None
+    with open_for_writing(database) as db:
+        return newest_checkpoint(db, model, dataset, sigma)
+
+
+def _untrained(sources: Sources, sigma: float) -> BadInput:
+    if sources.model not in NAMES:
+        return BadInput(f"there is no model named {sources.model!r}", nearest(sources.model, NAMES))
+    options = f" --dataset {sources.dataset}" if sources.dataset != "digits" else ""
+    options += f" --image-size {sources.image_size}" if sources.image_size else ""
+    return BadInput(
+        f"there is no checkpoint of {sources.model} for {sources.dataset} at sigma {sigma:g}",
+        f"train it: rsuq train --model {sources.model}{options} --sigma {sigma:g}  (or give --weights)",
+    )

@@ -1,0 +1,263 @@
+"""Predict: the answer of the deployed, smoothed, uncertainty-aware classifier on images of one's own.
+
+Invariant: an image is sampled by the engine that certifies, with the same settings; so an image that is in the data set
+gets the noise of its position there, and the very answer that certify gives it. Any other image gets noise keyed by its
+pixels: the same image has the same answer everywhere, and two images independent errors. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsuq_cli.calibration import chosen_thresholds
+from rsuq_cli.certificates.certificate import Method
+from rsuq_cli.certificates.evidence import MeasureEdges, float32_floor
+from rsuq_cli.certificates.stopping import Stopping
+from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.datasets.single_image import position_in, read_image
+from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.calibrating import run_edges, serves
+from rsuq_cli.jobs.engines import Sampling, check_eight_bit, edges_at, open_engine
+from rsuq_cli.jobs.opening import Opened, open_sources
+from rsuq_cli.jobs.reopening import certify_run_row, reopen
+from rsuq_cli.jobs.request import CertifyRequest
+from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, of_run, sample_rows
+from rsuq_cli.jobs.watching import Watcher
+from rsuq_cli.models.opening import LoadedModel
+from rsuq_cli.results.database import open_for_reading
+from rsuq_cli.results.location import locate
+from rsuq_cli.results.queries import list_runs
+from rsuq_cli.results.rows import RunRow, SampleRow
+from rsuq_cli.results.selection import Selection, chosen_scorings
+from rsuq_cli.results.writer import load_edges
+from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.sampling.engine import Engine
+from rsuq_cli.sampling.grid_noise import sampling_error
+from rsuq_cli.sampling.sequential import sample_until
+
+
+@dataclass(frozen=True)
+class FromRun:
+    """The settings of a certify run, read as one of its scorings (the first unless named), where its files are now."""
+
+    run_id: int
+    scoring_id: int | None = None
+    weights: Path | None = None
+    data_dir: Path | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """Images to answer, and the settings: of a run, or those of a certify command with one measure and threshold.
+
+    `index` is the input of the data set whose noise is used, None for the image's own.
+    """
+
+    images: tuple[Path, ...]
+    settings: FromRun | CertifyRequest
+    index: int | None = None
+    resize: bool = False
+
+    def __post_init__(self) -> None:
+        if self.index is not None and not 0 <= self.index < 2**31:
+            raise BadInput(f"--index is {self.index}", "give the position of an input in its data set")
+        if self.index is not None and len(self.images) > 1:
+            raise BadInput(f"one --index for {len(self.images)} images", "give one image, or leave --index out")
+        if isinstance(self.settings, CertifyRequest):
+            readings = len(self.settings.measures) * max(1, len(self.settings.wanted_coverages))
+            if readings > 1:
+                raise BadInput("an answer has one threshold of one measure", "give --uncertainty and --coverage once")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one image. `in_dataset` says that its noise is that of this input of the data set."""
+
+    file: str
+    index: int
+    in_dataset: bool
+    class_name: str
+    row: SampleRow
+    smoothed: Smoothed
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """A smoothed classifier as it was certified, and the data set that it was certified on.
+
+    `decider` says when an image needs no more samples; None where it gets all n.
+    """
+
+    dataset: Dataset
+    model: LoadedModel
+    sampling: Sampling
+    split: str
+    n0: int
+    n: int
+    measure: str
+    threshold: float
+    method: Method
+    run_id: int | None
+    decider: Decider | None = None
+
+
+def predict_run(request: PredictRequest, database: str | Path | None, watcher: Watcher) -> list[Prediction]:
+    """Returns the answers in the order of the images.
+
+    Raises BadInput for an image that cannot be read or has another shape, and for settings that cannot be had.
+    """
+    if isinstance(request.settings, FromRun):
+        smoothed = _of_run(request.settings, database, watcher)
+        engine = open_engine(smoothed.model, smoothed.dataset, smoothed.sampling)
+    else:
+        smoothed, engine = _of_settings(request.settings, database, watcher)
+    images = [read_image(path, smoothed.dataset.shape, resize=request.resize) for path in request.images]
+    if smoothed.sampling.noise == "grid":
+        for path, image in zip(request.images, images, strict=True):
+            check_eight_bit(image, str(path))
+    answers = []
+    watcher.begin("predict", len(images) * (smoothed.n0 + smoothed.n))
+    try:
+        for path, image in zip(request.images, images, strict=True):
+            answers.append(_answer(path, image, request.index, smoothed, engine))
+            watcher.advance(smoothed.n0 + smoothed.n)
+    finally:
+        watcher.end()
+    for notice in engine.notices:
+        watcher.say(notice)
+    return answers
+
+
+def _answer(path: Path, image: torch.Tensor, given: int | None, smoothed: Smoothed, engine: Engine) -> Prediction:
+    found = given if given is not None else position_in(smoothed.dataset, smoothed.split, image)
+    index = found if found is not None else content_index(image)
+    decider, n0 = smoothed.decider, smoothed.n0
+    if decider is None:
+        edges: Mapping[str, MeasureEdges] = edges_at(smoothed.measure, smoothed.threshold)
+        sampled = engine.sample(image[None], [index], edges, n0=n0, n=smoothed.n)
+    else:
+        edges = decider.edges
+        sampled = sample_until(engine, image[None], [index], edges, n0=n0, decider=decider)
+    (counted,) = [one for part in sampled for one in part]
+    scored = Scored(0, smoothed.measure, smoothed.threshold, smoothed.method)
+    (row,) = sample_rows([LabelledEvidence(index, 0, counted.histograms)], [scored], edges)
+    name = smoothed.dataset.class_names[row.class_index]
+    return Prediction(str(path), index, found is not None, name, row, smoothed)
+
+
+def content_index(image: torch.Tensor) -> int:
+    """Returns a number of 31 bits that the pixels `[C, H, W]` alone decide, to key their noise with."""
+    digest = hashlib.sha256(f"{image.dtype}{tuple(image.shape)}".encode())
+    digest.update(image.contiguous().numpy().tobytes())
+    return int.from_bytes(digest.digest()[:4], "little") >> 1
+
+
+def _of_run(settings: FromRun, database: str | Path | None, watcher: Watcher) -> Smoothed:
+    with open_for_reading(database) as db:
+        run = certify_run_row(db, settings.run_id)
+        edges = {measure: MeasureEdges(*stored) for measure, stored in load_edges(db, run.id).items()}
+        with db.read() as connection:
+            of_this = [dict(row) for row in chosen_scorings(connection, Selection(runs=(run.id,)))]
+    scoring = _chosen(of_this, settings)
+    watcher.say(f"run {run.id}: {run.model} on {run.dataset}, {scoring['measure']} at {scoring['threshold']:.4g}")
+    opened = reopen(run, weights=settings.weights, data_dir=settings.data_dir, device=settings.device)
+    scored = _scored(run, scoring)
+    return Smoothed(
+        opened.dataset, opened.model, opened.sampling, run.split, run.n0, run.n, scored.measure,
+        float32_floor(scored.threshold), scored.method, run.id, _decider(run, of_this, edges),
+    )  # fmt: skip
+
+
+def _scored(run: RunRow, scoring: Mapping[str, Any]) -> Scored:
+    method = Method(run.sigma, scoring["alpha"], scoring["rule"], scoring["competitors"], scoring["family_size"])
+    method = of_run(method, run.configuration)
+    return Scored(scoring["scoring_id"], scoring["measure"], scoring["threshold"], method)
+
+
+def _decider(run: RunRow, scorings: Sequence[Mapping[str, Any]], edges: Mapping[str, MeasureEdges]) -> Decider | None:
+    """Returns the run's stopping rule: it asks whether the readings that the run was begun with are decided."""
+    rule = run.configuration.get("stopping")
+    if rule is None:
+        return None
+    deciding = [
+        _scored(run, scoring)
+        for scoring in scorings
+        if all(scoring[name] == rule[name] for name in ("rule", "competitors", "alpha", "family_size"))
+        and scoring["measure"] in rule["measures"]
+        and (
+            scoring["threshold"] == rule["threshold"]
+            if rule["threshold"] is not None
+            else scoring["threshold_coverage"] in rule["coverages"]
+        )
+    ]
+    stopping = Stopping(run.n, tuple(rule["guarantees"]), rule["at_radius"], rule["tolerance"])
+    return Decider(stopping, tuple(deciding), edges)
+
+
+def _chosen(of_run: Sequence[Mapping[str, Any]], settings: FromRun) -> Mapping[str, Any]:
+    known = {scoring["scoring_id"]: scoring for scoring in of_run if scoring["threshold"] is not None}
+    if not known:
+        raise BadInput(f"run {settings.run_id} has no scoring with a threshold", "rsuq certify makes one")
+    chosen = min(known) if settings.scoring_id is None else settings.scoring_id
+    if chosen not in known:
+        raise BadInput(f"run {settings.run_id} has no scoring {chosen}", f"it has {', '.join(map(str, sorted(known)))}")
+    return known[chosen]
+
+
+def _of_settings(request: CertifyRequest, database: str | Path | None, watcher: Watcher) -> tuple[Smoothed, Engine]:
+    device = resolve_device(request.sources.device)
+    precision = check_precision(request.sources.precision, device)
+    opened = open_sources(request.sources, request.sigma, database, watcher)
+    sampling = Sampling(request.sigma, request.seed, request.noise, device, precision, request.sources.batch_size)
+    if request.noise == "grid":
+        check_eight_bit(opened.dataset.load("calibration").images, opened.dataset.name)
+    engine = open_engine(opened.model, opened.dataset, sampling)
+    method = request.method
+    if request.noise == "grid":
+        error = sampling_error(request.sigma, math.prod(opened.dataset.shape), request.n0 + request.n)
+        method = method._replace(sampling_error=error)
+    (measure,) = request.measures
+    threshold = request.threshold
+    if threshold is None:
+        edges = _known_edges(request, opened, sampling, database)
+        if edges is None:
+            edges = run_edges(request, opened.dataset, engine, [], watcher)
+        (chosen,) = chosen_thresholds(edges, request.measures, threshold=None, coverages=request.wanted_coverages)
+        threshold = chosen.value
+    smoothed = Smoothed(
+        opened.dataset, opened.model, sampling, request.split, request.n0, request.n, measure,
+        float32_floor(threshold), method, None,
+    )  # fmt: skip
+    return smoothed, engine
+
+
+def _known_edges(
+    request: CertifyRequest, opened: Opened, sampling: Sampling, database: str | Path | None
+) -> Mapping[str, MeasureEdges] | None:
+    """Returns the bins of the newest run of this smoothed classifier that has the threshold asked for.
+
+    What certify calibrated is taken over, not calibrated again: it is quicker, and the answers agree.
+    """
+    path = locate(database).path
+    if path is not None and not path.exists():
+        return None
+    same = {
+        "model": opened.model.spec, "weights_sha256": opened.model.weights_sha256,
+        "source_sha256": opened.model.source_sha256, "dataset": opened.dataset_name, "sigma": request.sigma,
+        "seed": request.seed, "noise": request.noise, "device": sampling.device.type, "precision": sampling.precision,
+    }  # fmt: skip
+    with open_for_reading(database) as db:
+        for run in reversed(list_runs(db)):
+            if run.kind == "certify" and all(run.configuration.get(name) == value for name, value in same.items()):
+                edges = {measure: MeasureEdges(*stored) for measure, stored in load_edges(db, run.id).items()}
+                if all(serves(edges[measure], request) for measure in request.measures):
+                    return edges
+    return None

@@ -1,0 +1,119 @@
+"""A stored run, opened again: its model and its inputs, known to be the ones that were certified.
+
+Invariant: what is returned has the hashes that the run recorded; anything else is refused, since a certificate is about
+one function on given inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsuq_cli.datasets.catalogue import open_dataset
+from rsuq_cli.datasets.dataset import Dataset, Split
+from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.engines import Sampling
+from rsuq_cli.jobs.opening import PUBLISHED_STATISTICS
+from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.opening import LoadedModel, open_model
+from rsuq_cli.results.database import Database
+from rsuq_cli.results.queries import run_row
+from rsuq_cli.results.rows import RunRow
+from rsuq_cli.sampling.device import check_precision, resolve_device
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """A certify run with its data set and model; `sampling` is how it was sampled, on a device that is here."""
+
+    run: RunRow
+    dataset: Dataset
+    model: LoadedModel
+    sampling: Sampling
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether the guarantees are about 8-bit inputs only."""
+        return self.sampling.noise == "grid"
+
+    def subset(self) -> Split:
+        """Returns the run's inputs; raises BadInput where they are not what they were."""
+        available = self.dataset.indices(self.run.split)  # type: ignore[arg-type]
+        split = self.dataset.load(self.run.split, available[:: self.run.skip][: self.run.subset_limit])  # type: ignore[arg-type]
+        if split.sha256() != self.run.subset_sha256:
+            raise BadInput(
+                f"the inputs of {self.run.dataset} have changed since run {self.run.id}", "certify them anew"
+            )
+        return split
+
+
+def certify_run_row(db: Database, run_id: int) -> RunRow:
+    """Returns a certify run that has evidence; raises BadInput for any other."""
+    run = run_row(db, run_id)
+    if run.kind != "certify":
+        raise BadInput(f"run {run_id} has no evidence: it is of the kind {run.kind}", "name a run of rsuq certify")
+    if not run.finished:
+        raise BadInput(f"run {run_id} has no evidence yet", "the rsuq certify command that began it goes on")
+    return run
+
+
+def reopen(
+    run: RunRow, *, weights: Path | None = None, data_dir: Path | None = None, device: str | None = None,
+    batch_size: int | None = None,
+) -> Reopened:  # fmt: skip
+    """Returns the run's data set and model, on the device it ran on unless another is named.
+
+    `weights` says where the weights file is now. Raises BadInput where something is not there, or has changed.
+    """
+    configuration = run.configuration
+    place = resolve_device(run.device if device is None else device)
+    name, image_size = _parted(run.dataset)
+    dataset = open_dataset(name, data_dir=data_dir, image_size=image_size)
+    file = weights or _weights_file(run)
+    if file and not file.exists():
+        raise BadInput(f"the weights of run {run.id} are recorded at {file}, which is not there", "give --weights")
+    mean, std = PUBLISHED_STATISTICS.get(dataset.name, (None, None))
+    model = open_model(
+        run.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=file, mean=mean, std=std
+    )
+    _check_unchanged(run, model)
+    # A compiled forward pass was certified in batches of one size.
+    batch_size = configuration.get("batch_size", batch_size)
+    sampling = Sampling(
+        run.sigma, run.seed, str(configuration.get("noise", "gaussian")), place,
+        check_precision(run.precision, place), batch_size, _was_compiled(configuration),
+    )  # fmt: skip
+    return Reopened(run, dataset, model, sampling)
+
+
+def _parted(name: str) -> tuple[str, int | None]:
+    """Returns the data set and the size its images were resized to, from the name that results are kept under."""
+    head, at, size = name.rpartition("@")
+    return (head, int(size)) if at and size.isdecimal() else (name, None)
+
+
+def _weights_file(run: RunRow) -> Path | None:
+    """Returns where the run's weights were; None for the weights that a factory makes by itself."""
+    if run.source is None or (is_custom(run.model) and (run.source == run.model or run.source.endswith(".py"))):
+        return None
+    return Path(run.source)
+
+
+def _check_unchanged(run: RunRow, model: LoadedModel) -> None:
+    for what, key, found in (
+        ("weights", "weights_sha256", model.weights_sha256),
+        ("source", "source_sha256", model.source_sha256),
+    ):
+        recorded = str(run.configuration.get(key, ""))
+        if found != recorded:
+            raise BadInput(
+                f"the {what} of {run.model} are not those of run {run.id}: "
+                f"sha256 {found[:12] or 'none'}, recorded {recorded[:12] or 'none'}",
+                "give --weights with the old file, or certify the new one",
+            )
+
+
+def _was_compiled(configuration: Any) -> bool:
+    preparation = configuration.get("preparation") or {}
+    return bool(preparation.get("compiled", False))

@@ -1,0 +1,192 @@
+"""Certify any network on a tensor of images, without files and without a database.
+
+Invariant: the same noise, counts and certificates as `rsuq certify` makes: input i of the tensor has the noise of input
+i of a data set, so the result does not depend on the batch size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from rsuq_cli.calibration import SAMPLES, calibrated_edges, chosen_thresholds, draws_for
+from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method
+from rsuq_cli.certificates.certificate import certify as certify_votes
+from rsuq_cli.certificates.evidence import Counts, counts_at
+from rsuq_cli.certificates.figures import Figures, figures
+from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.request import CertifyRequest, Sources
+from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.sampling.engine import Engine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Labels = Sequence[int] | npt.NDArray[Any] | torch.Tensor
+
+
+@dataclass(frozen=True)
+class TensorResult:
+    """The certificates of a tensor of images, in its order. Radii in pixel units, all arrays `[N]`."""
+
+    certificates: Certificates
+    labels: npt.NDArray[np.int64] | None
+    measure: str
+    threshold: float
+    method: Method
+
+    @property
+    def class_index(self) -> npt.NDArray[np.int64]:
+        """The class that each certificate is about."""
+        return self.certificates.class_index
+
+    @property
+    def decision(self) -> npt.NDArray[np.str_]:
+        """certain, uncertain or undecided (deployed as uncertain)."""
+        return np.asarray(DECISIONS)[self.certificates.decision]
+
+    @property
+    def radius_standard(self) -> npt.NDArray[np.float64]:
+        """Within it the classifier without rejection keeps its class."""
+        return self.certificates.radius_standard
+
+    @property
+    def radius_cc(self) -> npt.NDArray[np.float64]:
+        """Consistent and confident: within it the answer stays this class, and certain; 0 unless certain."""
+        return self.certificates.radius_cc
+
+    @property
+    def radius_ncl(self) -> npt.NDArray[np.float64]:
+        """No confident label change: within it no other class is ever stated with confidence."""
+        return self.certificates.radius_ncl
+
+    def figures(self, radii: Sequence[float] = ()) -> Figures:
+        """Returns accuracy, coverage, average radii, gain and certified curves; raises BadInput without labels."""
+        if self.labels is None:
+            raise BadInput("figures over the images need their labels", "give labels to certify")
+        return figures(self.labels, self.certificates, radii=radii)
+
+    def frame(self) -> pd.DataFrame:
+        """Returns one row for each image."""
+        import pandas as pd
+
+        found = self.certificates
+        columns: dict[str, Any] = {} if self.labels is None else {"label": self.labels}
+        columns |= {"class_index": found.class_index, "standard_class": found.standard_class, "decision": self.decision}
+        names = ("at_ceiling", "n", "certain_count", "uncertain_count", "vote_count", "radius_standard", "radius_cc",
+                 "radius_ncl", "radius_uncertain")  # fmt: skip
+        return pd.DataFrame(columns | {name: getattr(found, name) for name in names})
+
+
+def certify(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: Labels | None = None,
+    *,
+    sigma: float,
+    uncertainty: str = "entropy",
+    threshold: float | None = None,
+    coverage: float = 0.9,
+    calibration: torch.Tensor | None = None,
+    n0: int = 100,
+    n: int = 10_000,
+    alpha: float = 0.001,
+    rule: str = "majority",
+    competitors: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int | None = None,
+) -> TensorResult:
+    """Returns the certificates of `images` under `model`, smoothed with noise of `sigma` (pixel units).
+
+    `model` maps images `[N, C, H, W]`, uint8 or floats in [0, 1] before any normalisation, to logits `[N, K]`; it is
+    put in eval mode. A sample is certain where its `uncertainty` is at most `threshold`. Instead of a threshold,
+    `calibration` images that are neither `images` nor training data let one be chosen for `coverage`. The rest is as in
+    `rsuq certify`. Source: Cohen et al. 2019; Däubener et al. 2024 (arXiv 2410.20432).
+
+    Raises:
+        BadInput: settings that cannot certify anything, images or labels of another shape, no threshold.
+    """
+    where = resolve_device(device)
+    request = CertifyRequest(
+        Sources("model", batch_size=batch_size, device=device, precision=precision), sigma, n0=n0, n=n, alpha=alpha,
+        seed=seed, measures=(uncertainty,), threshold=threshold, coverages=() if threshold is not None else (coverage,),
+        rule=rule, competitors=competitors,  # type: ignore[arg-type]
+    )  # fmt: skip
+    truth = _checked(images, labels)
+    engine = Engine(
+        model, shape=_shape(images), num_classes=_classes(model, images, where), sigma=sigma, seed=seed, device=where,
+        precision=check_precision(precision, where), batch_size=batch_size,
+    )  # fmt: skip
+    edges = _edges(engine, request, calibration)
+    chosen = chosen_thresholds(
+        edges, request.measures, threshold=threshold, coverages=request.wanted_coverages
+    )[0]  # fmt: skip
+    at = edges[uncertainty].position(chosen.value)
+    votes: dict[int, tuple[Counts, Counts]] = {}
+    for finished in engine.sample(images, range(len(images)), edges, n0=n0, n=n):
+        for one in finished:
+            histogram = one.histograms[uncertainty]
+            votes[one.position] = counts_at(histogram.selection, at), counts_at(histogram.estimation, at)
+    ordered = [votes[position] for position in range(len(images))]
+    selection, estimation = (
+        Counts(np.stack([v[stream].certain for v in ordered]), np.stack([v[stream].votes for v in ordered]))
+        for stream in (0, 1)
+    )
+    certificates = certify_votes(selection, estimation, request.method)
+    return TensorResult(certificates, truth, uncertainty, chosen.value, request.method)
+
+
+def _edges(engine: Engine, request: CertifyRequest, calibration: torch.Tensor | None) -> Any:
+    (measure,) = request.measures
+    if request.threshold is not None:
+        return calibrated_edges({}, thresholds={measure: (request.threshold,)}, coverages=())
+    if calibration is None or not len(calibration):
+        raise BadInput(
+            "neither a threshold nor calibration images are given",
+            "give threshold=..., or calibration=... and the coverage to reach",
+        )
+    if _shape(calibration) != engine.shape:
+        raise BadInput(f"calibration images have shape {_shape(calibration)}, not {engine.shape}", "use the same kind")
+    draws = draws_for(min(len(calibration), SAMPLES))
+    values = engine.uncertainties(calibration[:SAMPLES], range(min(len(calibration), SAMPLES)), draws=draws)
+    return calibrated_edges(values, thresholds={}, coverages=request.wanted_coverages)
+
+
+def _checked(images: torch.Tensor, labels: Labels | None) -> npt.NDArray[np.int64] | None:
+    if images.ndim != 4 or not len(images):
+        raise BadInput(f"images have shape {list(images.shape)}", "give [N, C, H, W] with at least one image")
+    if images.dtype != torch.uint8 and not (images.dtype == torch.float32 and images.min() >= 0 and images.max() <= 1):
+        raise BadInput("images are uint8, or float32 in [0, 1], before any normalisation", "normalise inside the model")
+    if labels is None:
+        return None
+    truth = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
+    if truth.shape != (len(images),):
+        raise BadInput(
+            f"{len(images)} images have labels of shape {list(truth.shape)}", "give one label for each image"
+        )
+    return truth.astype(np.int64)
+
+
+def _shape(images: torch.Tensor) -> tuple[int, int, int]:
+    _, channels, height, width = images.shape
+    return channels, height, width
+
+
+def _classes(model: nn.Module, images: torch.Tensor, device: torch.device) -> int:
+    from rsuq_cli.datasets.dataset import pixels
+
+    with torch.inference_mode():
+        logits = model.to(device).eval()(pixels(images[:1]).to(device))
+    if logits.ndim != 2 or len(logits) != 1 or logits.shape[1] < 2:
+        raise BadInput(
+            f"the model gives shape {list(logits.shape)} for one image", "it must give logits [N, K], K >= 2"
+        )
+    return int(logits.shape[1])

@@ -1,0 +1,220 @@
+"""Train: a noise-robust model, its checkpoint file, and the row that lets other commands find it.
+
+Invariant: the checkpoint is on the disk before its row is in the database, and the state of an interrupted training is
+removed only after both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from torch import nn
+
+from rsuq_cli.datasets.catalogue import open_dataset
+from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.opening import named
+from rsuq_cli.jobs.request import Sources, check_sigma
+from rsuq_cli.jobs.watching import Watcher
+from rsuq_cli.models.checkpoints import CheckpointMetadata, save_checkpoint
+from rsuq_cli.models.custom import is_custom, load_factory
+from rsuq_cli.models.opening import check_output
+from rsuq_cli.models.zoo import build
+from rsuq_cli.results.database import open_for_writing
+from rsuq_cli.results.location import locate
+from rsuq_cli.results.rows import NewCheckpoint
+from rsuq_cli.results.writer import record_checkpoint
+from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.training.loop import StepProgress, TrainResult, train
+from rsuq_cli.training.resume import EpochRecord
+from rsuq_cli.training.settings import TrainSettings, default_batch_size, default_epochs, default_learning_rate
+from rsuq_cli.training.statistics import channel_statistics
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """One training; None stands for what suits the model."""
+
+    sources: Sources
+    sigma: float
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    schedule: str = "one-cycle"
+    objective: str = "gaussian"
+    seed: int = 0
+    checkpoint_dir: Path | None = None
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        check_sigma(self.sigma)
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """A recorded checkpoint; accuracies in [0, 1] on the calibration split."""
+
+    checkpoint_id: int
+    model: str
+    dataset: str
+    sigma: float
+    objective: str
+    epochs: int
+    accuracy_clean: float
+    accuracy_noisy: float
+    seconds: float
+    file: str
+    sha256: str
+
+
+def train_run(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> TrainOutcome:
+    """Trains, saves and records a checkpoint, going on after the last finished epoch of an interrupted call.
+
+    Raises BadInput for what cannot be trained, DatabaseError where the row cannot be kept.
+    """
+    device = resolve_device(request.sources.device)
+    precision = check_precision(request.sources.precision, device)
+    dataset = open_dataset(
+        request.sources.dataset, data_dir=request.sources.data_dir, image_size=request.sources.image_size
+    )
+    name = named(dataset, request.sources.image_size)
+    settings = TrainSettings(
+        sigma=request.sigma,
+        epochs=default_epochs(request.sources.model, dataset) if request.epochs is None else request.epochs,
+        batch_size=default_batch_size(dataset) if request.batch_size is None else request.batch_size,
+        learning_rate=(
+            default_learning_rate(request.sources.model) if request.learning_rate is None else request.learning_rate
+        ),
+        schedule=request.schedule,  # type: ignore[arg-type]
+        objective=request.objective,
+        seed=request.seed,
+        precision=precision,
+    )
+    if not len(dataset.indices("train")):
+        raise BadInput(f"{dataset.name} has no training data", "give a data set with a train part")
+    model = _new_model(request.sources.model, dataset, request.seed)
+    if request.checkpoint_dir:
+        _check_folder(request.checkpoint_dir)
+    folder = request.checkpoint_dir or default_checkpoint_dir(database)
+    # Opened before the first epoch: a database that cannot be written should not cost a training.
+    with open_for_writing(database):
+        pass
+    resume_file = folder / f"{_slot(request, name, settings)}.partial"
+    if request.fresh:
+        resume_file.unlink(missing_ok=True)
+    result = _train(model, dataset, settings, device, resume_file, watcher)
+    saved = save_checkpoint(folder, model, _metadata(request, dataset, name, settings, result))
+    with open_for_writing(database) as db:
+        configuration = asdict(settings) | {"epochs_seconds": result.seconds, "device": str(device)}
+        new = NewCheckpoint(
+            model=request.sources.model,
+            dataset=name,
+            sigma=request.sigma,
+            objective=request.objective,
+            file=str(saved.path.resolve()),
+            sha256=saved.sha256,
+            accuracy_clean=result.accuracy_clean,
+            accuracy_noisy=result.accuracy_noisy,
+            configuration=configuration,
+        )
+        checkpoint_id = record_checkpoint(db, new)
+    resume_file.unlink(missing_ok=True)
+    return TrainOutcome(
+        checkpoint_id, request.sources.model, name, request.sigma, request.objective, result.epochs_done,
+        result.accuracy_clean, result.accuracy_noisy, result.seconds, str(saved.path), saved.sha256,
+    )  # fmt: skip
+
+
+def default_checkpoint_dir(database: str | Path | None) -> Path:
+    """Returns the folder for checkpoints: beside the database file, or in the user's data directory for a server."""
+    path = locate(database).path
+    return (path.parent if path else Path(platformdirs.user_data_dir("rsuq"))) / "checkpoints"
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises BadInput where a checkpoint could not be written; makes nothing."""
+    stands = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not (stands.is_dir() and os.access(stands, os.W_OK)):
+        raise BadInput(f"checkpoints cannot be written to {folder}", "name another folder with --checkpoint-dir")
+
+
+def _new_model(spec: str, dataset: Dataset, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    if is_custom(spec):
+        module = load_factory(spec, shape=dataset.shape, num_classes=dataset.num_classes).module
+    else:
+        build(spec, shape=dataset.shape, num_classes=dataset.num_classes)  # names are checked before data are read
+        torch.manual_seed(seed)
+        statistics = channel_statistics(dataset.load("train"))
+        module = build(
+            spec, shape=dataset.shape, num_classes=dataset.num_classes, mean=statistics.mean, std=statistics.std
+        )
+    module.eval()
+    check_output(module, spec, dataset.shape, dataset.num_classes)
+    return module.train()
+
+
+def _train(
+    model: nn.Module, dataset: Dataset, settings: TrainSettings, device: torch.device, resume_file: Path,
+    watcher: Watcher,
+) -> TrainResult:  # fmt: skip
+    images = len(dataset.indices("train"))
+    watcher.say(f"training on {images:,} inputs for {settings.epochs} epochs at sigma {settings.sigma:g} on {device}")
+    steps_done, note = 0, ""
+
+    def on_step(progress: StepProgress) -> None:
+        nonlocal steps_done
+        if steps_done == 0:
+            watcher.begin("train", progress.steps * progress.epochs)
+        now = (progress.epoch - 1) * progress.steps + progress.step
+        watcher.advance(now - steps_done, note)
+        steps_done = now
+
+    def on_epoch(record: EpochRecord) -> None:
+        nonlocal note
+        note = f"epoch {record.epoch}: {record.accuracy_noisy:.1%} right under noise, {record.accuracy_clean:.1%} clean"
+
+    try:
+        result = train(
+            model, dataset, settings, device=device, on_epoch=on_epoch, on_step=on_step, resume_file=resume_file
+        )
+    finally:
+        watcher.end()
+    if result.restarted:
+        watcher.say(f"started anew: {result.restarted}")
+    if result.resumed_after:
+        watcher.say(f"resumed after epoch {result.resumed_after}")
+    return result
+
+
+def _slot(request: TrainRequest, dataset: str, settings: TrainSettings) -> str:
+    """Returns a name for the state of a training in progress; equal requests share it."""
+    key = json.dumps([request.sources.model, dataset, asdict(settings)], sort_keys=True, default=str)
+    return f"training-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+def _metadata(
+    request: TrainRequest, dataset: Dataset, name: str, settings: TrainSettings, result: TrainResult
+) -> CheckpointMetadata:
+    config: dict[str, Any] = asdict(settings)
+    return CheckpointMetadata(
+        model=request.sources.model,
+        dataset=name,
+        shape=dataset.shape,
+        class_names=dataset.class_names,
+        sigma=request.sigma,
+        objective=request.objective,
+        epochs=result.epochs_done,
+        seed=request.seed,
+        accuracy_clean=result.accuracy_clean,
+        accuracy_noisy=result.accuracy_noisy,
+        calibration_indices=tuple(int(index) for index in dataset.calibration_indices),
+        config=config,
+    )
