@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
@@ -74,6 +73,13 @@ def worth_compiling(model: LoadedModel, shape: tuple[int, int, int], samples: in
     """Returns whether a job of so many samples is long enough for torch.compile to pay back."""
     if device.type not in _WORTH_COMPILING:
         return False
+    # A weight is used at most once for every pixel. Most jobs are small by this bound already, and counting imports
+    # the compiler, which takes longer than a small job.
+    weights = sum(parameter.numel() for parameter in model.module.parameters())
+    if 2.0 * weights * shape[1] * shape[2] * samples < _WORTH_COMPILING[device.type]:
+        return False
+    from torch.utils.flop_counter import FlopCounterMode
+
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.module(torch.zeros(2, *shape))
     return float(counter.get_total_flops()) / 2 * samples >= _WORTH_COMPILING[device.type]
