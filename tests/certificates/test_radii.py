@@ -55,7 +55,8 @@ def test_union_root_solves_its_equation(union: float, rival: float) -> None:
     if union <= 2 * rival:
         assert root == 0.0
     elif rival == 0.0:
-        assert root == np.inf
+        # The probability of a quantile underflows for the smallest of floats: then nothing is claimed.
+        assert root == np.inf or (union < 1e-300 and root == 0.0)
     else:
         assert np.isfinite(root)
         left, right = norm.cdf(norm.ppf(union) - root), 2 * norm.cdf(norm.ppf(rival) + root)
