@@ -19,7 +19,7 @@ from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.device import resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.grid_noise import GridNoise, rounded_gaussian
-from rsuq_cli.sampling.noise import GaussianNoise, Perturbation, Stream
+from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
 
 SIGMA = 0.25
 
@@ -74,9 +74,9 @@ def _sampling(engine: Engine, n: int) -> float:
 def _alone(noise: Perturbation, shape: tuple[int, int, int], device: torch.device, rows: int = 1000) -> float:
     out = torch.empty((rows, *shape), device=device)
     image = torch.zeros(shape, dtype=torch.uint8, device=device)
-    noise.write(out, image, Stream.ESTIMATION, 0, 0)
+    noise.write([Copies(out, image, Stream.ESTIMATION, 0, 0)])
     started = time.perf_counter()
-    noise.write(out, image, Stream.ESTIMATION, 1, 0)
+    noise.write([Copies(out, image, Stream.ESTIMATION, 1, 0)])
     if device.type == "cuda":
         torch.cuda.synchronize()
     return (time.perf_counter() - started) / rows

@@ -1,8 +1,8 @@
 """The sampling engine: inputs and noise in, counts out.
 
-Invariant: counts stay on the device while they are gathered, and memory depends on the batch, never on n. The forward
-pass always sees full batches of one shape (the last is padded), a multiple of 32 rows on the CPU: from 16 rows on, its
-kernels give every row the same bits whatever the batch size, so the evidence does not depend on it.
+Invariant: counts stay on the device while they are gathered, and memory depends on the batch, never on n. On the CPU
+the forward pass sees a multiple of 32 rows (the last are padding): from 16 rows on, its kernels give every row the same
+bits whatever the batch size, so the evidence does not depend on it. Elsewhere, and compiled, batches are always full.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rsuq_cli.errors import RunIncomplete
 from rsuq_cli.measures import MEASURES
 from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory, keep_freed_memory
 from rsuq_cli.sampling.forward import Forward, Preparation
-from rsuq_cli.sampling.noise import GaussianNoise, Perturbation, Stream
+from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
 from rsuq_cli.sampling.tally import STREAMS, Bins, Counted, Tally
 from rsuq_cli.uncertainty import Scores
@@ -57,7 +57,7 @@ class _Outcome(NamedTuple):
 def automatic_batch_size(shape: tuple[int, int, int], device: torch.device) -> int:
     """Returns the rows of a batch where the user names none: large on a GPU, near the cache's size on a CPU."""
     values = shape[0] * shape[1] * shape[2]
-    budget, least, most = (2**19, 32, 512) if device.type == "cpu" else (2**24, 64, 8192)
+    budget, least, most = (2**19, 32, 4096) if device.type == "cpu" else (2**24, 64, 8192)
     return max(least, min(most, budget // values // _ROW_MULTIPLE * _ROW_MULTIPLE))
 
 
@@ -154,8 +154,8 @@ class Engine:
         return {measure: values[row] for row, measure in enumerate(MEASURES)}
 
     def logits(self, images: torch.Tensor, indices: Indices, batch: list[Piece]) -> torch.Tensor:
-        """Returns the logits `[batch_size, K]` of one batch of noisy inputs, padding at the end; for measurements."""
-        return self._forward.logits(self._noisy(images, indices, batch))
+        """Returns the logits `[rows, K]` of one batch of noisy inputs, padding at the end; for measurements."""
+        return self._forward.logits(self.noisy(images, indices, batch))
 
     def forward_fixed(self) -> torch.Tensor:
         """Returns the logits of whatever the batch buffer holds: the forward pass alone; for measurements."""
@@ -166,7 +166,7 @@ class Engine:
         queue = list(cut(batch, self.batch_size))
         while queue:
             try:
-                outcome = _Outcome(queue[0], *self._forward(self._noisy(images, indices, queue[0])))
+                outcome = _Outcome(queue[0], *self._forward(self.noisy(images, indices, queue[0])))
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -178,14 +178,24 @@ class Engine:
             yield outcome
             del queue[0]
 
-    def _noisy(self, images: torch.Tensor, indices: Indices, batch: list[Piece]) -> torch.Tensor:
-        """Returns the noisy inputs of a batch `[batch_size, C, H, W]`; rows after the pieces hold old ones."""
-        row = 0
+    def noisy(self, images: torch.Tensor, indices: Indices, batch: Sequence[Piece]) -> torch.Tensor:
+        """Returns the noisy inputs of a batch `[rows, C, H, W]` in memory that the next batch takes over.
+
+        Rows after those of the pieces are padding, with old contents.
+        """
+        wanted, row = [], 0
         for piece in batch:
             out = self._buffer[row : row + piece.size]
-            self._noise.write(out, images[piece.position], piece.stream, int(indices[piece.position]), piece.start)
+            wanted.append(Copies(out, images[piece.position], piece.stream, int(indices[piece.position]), piece.start))
             row += piece.size
-        return self._buffer
+        self._noise.write(wanted)
+        return self._buffer[: self._rows(row)]
+
+    def _rows(self, samples: int) -> int:
+        """Returns the rows of a forward pass for so many samples."""
+        if self.device.type != "cpu" or self.preparation.compiled:
+            return self.batch_size  # other kernels may be taken for another shape, or have to be compiled for it
+        return -(-samples // _ROW_MULTIPLE) * _ROW_MULTIPLE
 
     def _halve(self, error: RuntimeError) -> None:
         least = _ROW_MULTIPLE if self.device.type == "cpu" else 1

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from functools import lru_cache
@@ -24,7 +24,7 @@ import numpy.typing as npt
 import torch
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.sampling.noise import BLOCK, Stream
+from rsuq_cli.sampling.noise import BLOCK, Copies, Key, parts
 
 LEVELS = 255
 # Above this the table of probabilities takes long to make, and no picture is left under the noise.
@@ -124,31 +124,25 @@ class GridNoise:
         self.sigma, self.seed, self.device = sigma, seed, device
         self.distribution = rounded_gaussian(sigma)
         self._block = torch.empty((BLOCK, *shape), dtype=torch.int32, device=device)
-        self._holds: tuple[int, int, int] | None = None
+        self._holds: Key | None = None
         if device.type == "cuda":
             self._thresholds = torch.from_numpy(self.distribution.thresholds).to(device)
         else:
             self._cells = _cells(self.distribution)
 
-    def write(self, out: torch.Tensor, image: torch.Tensor, stream: Stream, input_index: int, start: int) -> None:
-        """Writes samples start, start + 1, ... of an input's stream, in pixel units, into `out` `[rows, C, H, W]`.
+    def write(self, wanted: Sequence[Copies]) -> None:
+        """Writes noisy copies as `Perturbation.write` says. Raises TypeError for images that are not uint8."""
+        for copies in wanted:
+            if copies.image.dtype != torch.uint8:
+                raise TypeError(f"grid noise takes uint8 images, not {copies.image.dtype}")
+            levels = copies.image.to(self.device, torch.int32)
+            for part in parts(copies):
+                self._load(part.key)
+                # Whole numbers up to here; below 2^24 a float32 holds them exactly: the division is the only rounding.
+                part.out.copy_(self._block[part.row : part.row + len(part.out)] + levels)
+            copies.out.div_(LEVELS)
 
-        `out` is float32; `image` is the input, uint8 `[C, H, W]`. Raises TypeError for any other type of image.
-        """
-        if image.dtype != torch.uint8:
-            raise TypeError(f"grid noise takes uint8 images, not {image.dtype}")
-        levels = image.to(self.device, torch.int32)
-        done = 0
-        while done < len(out):
-            block, row = divmod(start + done, BLOCK)
-            rows = min(BLOCK - row, len(out) - done)
-            self._load((int(stream), input_index, block))
-            # Whole numbers up to here; below 2^24 a float32 holds them exactly, and the division is the only rounding.
-            out[done : done + rows] = self._block[row : row + rows] + levels
-            done += rows
-        out.div_(LEVELS)
-
-    def _load(self, key: tuple[int, int, int]) -> None:
+    def _load(self, key: Key) -> None:
         if self._holds == key:
             return
         self._holds = None  # an interrupted draw must not be taken for a whole one
@@ -159,7 +153,7 @@ class GridNoise:
             self._block.copy_(torch.from_numpy(self._draw(key, self._block.numel())).view(self._block.shape))
         self._holds = key
 
-    def _draw(self, key: tuple[int, int, int], count: int) -> npt.NDArray[np.int32]:
+    def _draw(self, key: Key, count: int) -> npt.NDArray[np.int32]:
         """Returns `count` values. 16 random bits decide nearly all of them by one look-up, 47 more the others."""
         source = np.random.SFC64(np.random.SeedSequence((self.seed, *key)))
         words: npt.NDArray[np.uint64] = source.random_raw(-(-count // 4))
@@ -171,7 +165,7 @@ class GridNoise:
         values[open_] = self.distribution.lowest + np.searchsorted(self.distribution.thresholds, bits, side="right")
         return values
 
-    def _draw_on_gpu(self, key: tuple[int, int, int]) -> None:
+    def _draw_on_gpu(self, key: Key) -> None:
         digest = hashlib.blake2b(repr((self.seed, *key)).encode(), digest_size=8).digest()
         generator = torch.Generator(self.device).manual_seed(int.from_bytes(digest, "little") >> 1)
         for first in range(0, BLOCK, _ROWS_AT_ONCE):

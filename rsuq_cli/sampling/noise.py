@@ -7,9 +7,10 @@ inputs, the worker or a resume. Streams are independent of each other.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ import torch
 from rsuq_cli.datasets.dataset import pixels
 
 BLOCK = 100
-_Key = tuple[int, int, int]  # stream, input, block
+Key = tuple[int, int, int]  # stream, input, block
 
 
 class Stream(IntEnum):
@@ -28,12 +29,43 @@ class Stream(IntEnum):
     CALIBRATION = 2
 
 
-class Perturbation(Protocol):
-    """Writes noisy copies of an input, the same for the same (stream, input, sample)."""
+class Copies(NamedTuple):
+    """Noisy copies of an image `[C, H, W]`: samples start, start + 1, ... of an input's stream.
 
-    def write(self, out: torch.Tensor, image: torch.Tensor, stream: Stream, input_index: int, start: int) -> None:
-        """Writes the samples start, start + 1, ... of an image `[C, H, W]` into `out` `[rows, C, H, W]` (float32)."""
+    `out` `[rows, C, H, W]` (float32) takes them, in pixel units; the image is uint8, or floats in [0, 1].
+    """
+
+    out: torch.Tensor
+    image: torch.Tensor
+    stream: Stream
+    input_index: int
+    start: int
+
+
+class Part(NamedTuple):
+    """The rows of copies that lie in one block of noise, from `row` of the block on."""
+
+    out: torch.Tensor
+    key: Key
+    row: int
+
+
+class Perturbation(Protocol):
+    """Writes noisy copies of inputs, the same for the same (stream, input, sample)."""
+
+    def write(self, wanted: Sequence[Copies]) -> None:
+        """Fills every `out`."""
         ...
+
+
+def parts(copies: Copies) -> Iterator[Part]:
+    """Yields the copies block by block."""
+    done = 0
+    while done < len(copies.out):
+        block, row = divmod(copies.start + done, BLOCK)
+        rows = min(BLOCK - row, len(copies.out) - done)
+        yield Part(copies.out[done : done + rows], (int(copies.stream), copies.input_index, block), row)
+        done += rows
 
 
 class GaussianNoise:
@@ -43,41 +75,42 @@ class GaussianNoise:
         self.seed, self.sigma = seed, sigma
         self.device = device
         self._block = torch.empty((BLOCK, *shape), dtype=torch.float32, device=device)
-        self._holds: _Key | None = None
+        self._holds: Key | None = None
         # numpy draws without the interpreter's lock: on the CPU blocks are drawn by as many threads as torch has.
-        threads = torch.get_num_threads() if device.type == "cpu" else 1
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._threads = torch.get_num_threads() if device.type == "cpu" else 1
+        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
 
-    def write(self, out: torch.Tensor, image: torch.Tensor, stream: Stream, input_index: int, start: int) -> None:
-        """Writes noisy copies of `image` (uint8, or floats in [0, 1]) as `Perturbation.write` says."""
-        self.fill(out, stream, input_index, start)
-        # One pass over the batch; alpha is a plain factor, not an error probability.
-        torch.add(pixels(image), out, alpha=self.sigma, out=out)
+    def write(self, wanted: Sequence[Copies]) -> None:
+        """Writes noisy copies as `Perturbation.write` says."""
+        self._draw_all([part for copies in wanted for part in parts(copies)])
+        for copies in wanted:
+            # One pass over the batch; alpha is a plain factor, not an error probability.
+            torch.add(pixels(copies.image), copies.out, alpha=self.sigma, out=copies.out)
 
-    def fill(self, out: torch.Tensor, stream: Stream, input_index: int, start: int) -> None:
-        """Writes standard normal samples start, start + 1, ... into `out` `[rows, C, H, W]`."""
-        whole: list[tuple[torch.Tensor, _Key]] = []
-        done = 0
-        while done < len(out):
-            block, row = divmod(start + done, BLOCK)
-            rows = min(BLOCK - row, len(out) - done)
-            key = (int(stream), input_index, block)
-            if rows == BLOCK:
-                whole.append((out[done : done + rows], key))
-            else:
-                # A block is always drawn whole: its rows must not depend on where a batch ends.
-                if self._holds != key:
-                    self._draw(self._block, key)
-                    self._holds = key
-                out[done : done + rows] = self._block[row : row + rows]
-            done += rows
+    def _draw_all(self, wanted: Sequence[Part]) -> None:
+        """Writes standard normal samples into every part."""
+        whole = []
+        for part in wanted:
+            if len(part.out) == BLOCK:
+                whole.append(part)
+                continue
+            # A block is always drawn whole: its rows must not depend on where a batch ends.
+            if self._holds != part.key:
+                self._holds = None  # an interrupted draw must not be taken for a whole one
+                self._draw(self._block, part.key)
+                self._holds = part.key
+            part.out.copy_(self._block[part.row : part.row + len(part.out)])
         if self._pool and len(whole) > 1:
-            list(self._pool.map(lambda one: self._draw(*one), whole))
+            shares = [whole[first :: self._threads] for first in range(self._threads)]
+            list(self._pool.map(self._draw_share, shares))
         else:
-            for one in whole:
-                self._draw(*one)
+            self._draw_share(whole)
 
-    def _draw(self, out: torch.Tensor, key: _Key) -> None:
+    def _draw_share(self, share: Sequence[Part]) -> None:
+        for part in share:
+            self._draw(part.out, part.key)
+
+    def _draw(self, out: torch.Tensor, key: Key) -> None:
         if self.device.type == "cpu":
             # torch's CPU generator keeps 32 bits of a seed, too few for millions of blocks; SFC64 keeps all of them.
             generator = np.random.Generator(np.random.SFC64(np.random.SeedSequence((self.seed, *key))))

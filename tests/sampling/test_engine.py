@@ -18,7 +18,7 @@ from rsuq_cli.errors import RunIncomplete
 from rsuq_cli.measures import MEASURES
 from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.engine import Engine, automatic_batch_size
-from rsuq_cli.sampling.noise import GaussianNoise, Stream
+from rsuq_cli.sampling.noise import Copies, GaussianNoise, Stream
 from rsuq_cli.sampling.packing import Stretch, Task
 from rsuq_cli.uncertainty import score
 
@@ -27,6 +27,7 @@ SIGMA = 0.5
 # Neither divides a block of noise or a batch.
 N0, N = 17, 133
 BATCH_SIZES = (1, 37, 64, 100, 500, 1000)
+LARGE_BATCH = 4096
 DIGITS, CIFAR = (1, 8, 8), (3, 32, 32)
 Shape = tuple[int, int, int]
 Edges = dict[str, MeasureEdges]
@@ -176,6 +177,18 @@ def test_uncertainties_have_the_same_bits_in_any_batch(name: str, shape: Shape, 
             assert len(np.unique(expected[measure])) > 80
 
 
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_uncertainties_have_the_same_bits_in_the_largest_batch(name: str, threads: Callable[[int], None]) -> None:
+    model, images = trained_looking(name, DIGITS), random_images(DIGITS, 2)
+    threads(1)
+    expected = engine_for(model, DIGITS).uncertainties(images, [0, 1], draws=3000)
+    for count in (1, 2):
+        threads(count)
+        found = engine_for(model, DIGITS, batch_size=LARGE_BATCH).uncertainties(images, [0, 1], draws=3000)
+        for measure in MEASURES:
+            np.testing.assert_array_equal(found[measure], expected[measure])
+
+
 def test_one_engine_can_be_used_again() -> None:
     case = case_of(trained_looking("mlp", DIGITS), DIGITS)
     engine = engine_for(case.model, DIGITS)
@@ -212,7 +225,7 @@ def textbook(case: Case, position: int, n0: int, n: int) -> Truth:
     probabilities = np.empty(0)
     for stream, samples in ((Stream.SELECTION, n0), (Stream.ESTIMATION, n)):
         noisy = torch.empty((samples, *shape))
-        noise.write(noisy, case.images[position], stream, case.indices[position], 0)
+        noise.write([Copies(noisy, case.images[position], stream, case.indices[position], 0)])
         with torch.inference_mode():
             logits = case.model.eval()(noisy)
         classes, values = logits.argmax(dim=1).numpy(), score(logits).numpy()
@@ -282,7 +295,7 @@ def test_what_is_no_number_is_uncertain_at_every_threshold() -> None:
         for one in finished:
             noisy = torch.empty((N, *SMALL))
             noise = GaussianNoise(seed=5, sigma=SIGMA, shape=SMALL, device=CPU)
-            noise.write(noisy, case.images[one.position], Stream.ESTIMATION, case.indices[one.position], 0)
+            noise.write([Copies(noisy, case.images[one.position], Stream.ESTIMATION, case.indices[one.position], 0)])
             broken = int((noisy.flatten(1)[:, 3] > 0.5).sum())
             assert 0 < broken < N
             for name in MEASURES:
@@ -322,12 +335,13 @@ def test_inputs_are_reported_as_soon_as_their_batch_is_done() -> None:
     assert yielded == [1, 1, 1, 1]
 
 
+class WorksAhead(str):
+    """A device that torch takes for the CPU and the engine for one that runs beside the host."""
+
+    type = "cuda"
+
+
 def test_a_device_that_works_ahead_reports_the_same_one_batch_later() -> None:
-    class WorksAhead(str):
-        """A device that torch takes for the CPU and the engine for one that runs beside the host."""
-
-        type = "cuda"
-
     case = case_of(trained_looking("mlp", DIGITS), DIGITS)
     expected = evidence(case, batch_size=160)
     engine = engine_for(case.model, DIGITS, batch_size=160)
@@ -348,13 +362,26 @@ def test_edges_of_every_measure_are_needed() -> None:
 
 
 @pytest.mark.parametrize(("batch_size", "rows"), [(1, 32), (32, 32), (33, 64), (100, 128)])
-def test_every_forward_pass_is_a_full_batch_of_at_least_32_rows(batch_size: int, rows: int) -> None:
+def test_batches_are_full_and_the_last_is_padded_to_a_multiple_of_32(batch_size: int, rows: int) -> None:
     model = Inspected()
     case = case_of(model, SMALL, num_classes=3)
     model.batches.clear()
     evidence(case, batch_size=batch_size)
-    assert set(model.rows) == {rows}
-    assert len(model.rows) == -(-4 * (N0 + N) // rows)  # packed across inputs: none is padded but the last
+    full, rest = divmod(4 * (N0 + N), rows)  # packed across inputs
+    assert model.rows == [rows] * full + ([-(-rest // 32) * 32] if rest else [])
+
+
+def test_a_device_other_than_the_cpu_sees_one_shape_only() -> None:
+    model = Inspected()
+    case = case_of(model, SMALL, num_classes=3)
+    engine = engine_for(model, SMALL, 3, batch_size=320)
+    model.batches.clear()
+    expected = evidence(case, engine=engine)
+    assert model.rows == [320, 288]
+    engine.device = WorksAhead("cpu")  # type: ignore[assignment]
+    model.batches.clear()
+    assert evidence(case, engine=engine) == expected
+    assert model.rows == [320, 320]
 
 
 @pytest.mark.parametrize("n", [100, 10_000])
@@ -363,7 +390,7 @@ def test_no_batch_grows_with_n(n: int) -> None:
     case = case_of(model, SMALL, num_classes=3, inputs=2)
     model.batches.clear()
     evidence(case, batch_size=64, n0=10, n=n)
-    assert set(model.rows) == {64}
+    assert max(model.rows) == 64
 
 
 class LargestTensor(TorchDispatchMode):
@@ -448,7 +475,7 @@ def test_a_full_memory_halves_the_batch_and_changes_nothing_else(fails_at: int) 
     # Once halved it stays so: the next run does not try the large batch again.
     model.batches.clear()
     assert evidence(case, engine=engine) == expected
-    assert set(model.rows) == {64}
+    assert max(model.rows) == 64
     assert len(engine.notices) == len(said)
 
 

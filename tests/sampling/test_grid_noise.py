@@ -24,7 +24,7 @@ from rsuq_cli.sampling.grid_noise import (
     rounded_gaussian,
     sampling_error,
 )
-from rsuq_cli.sampling.noise import BLOCK, GaussianNoise, Stream
+from rsuq_cli.sampling.noise import BLOCK, Copies, GaussianNoise, Stream
 
 SHAPE = (1, 2, 3)
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -80,7 +80,7 @@ def levels(
 ) -> npt.NDArray[np.int64]:
     """Returns noisy inputs in units of 1/255, having seen that they are whole numbers of them."""
     out = torch.empty((size, *image.shape), device=noise.device)
-    noise.write(out, image, stream, index, start)
+    noise.write([Copies(out, image, stream, index, start)])
     units = (out.double() * LEVELS).round()
     assert torch.equal((units / LEVELS).float(), out)
     return units.long().cpu().numpy()
@@ -158,7 +158,7 @@ def test_neighbours_are_uncorrelated() -> None:
 def test_only_8_bit_images_and_no_huge_sigma() -> None:
     out = torch.empty((1, *SHAPE))
     with pytest.raises(TypeError, match="uint8"):
-        new_noise().write(out, torch.zeros(SHAPE), Stream.SELECTION, 0, 0)
+        new_noise().write([Copies(out, torch.zeros(SHAPE), Stream.SELECTION, 0, 0)])
     with pytest.raises(BadInput, match="too large"):
         new_noise(LARGEST_SIGMA * 1.01)
     with pytest.raises(BadInput, match="too large"):
@@ -190,7 +190,7 @@ class Trap:
     @classmethod
     def share(cls, noise: GaussianNoise | GridNoise, level: int) -> float:
         out = torch.empty((cls.SAMPLES, 1, 1, 1))
-        noise.write(out, torch.full((1, 1, 1), level, dtype=torch.uint8), Stream.ESTIMATION, 0, 0)
+        noise.write([Copies(out, torch.full((1, 1, 1), level, dtype=torch.uint8), Stream.ESTIMATION, 0, 0)])
         return float((Coarse()(out).argmax(1) == 0).double().mean())
 
     @classmethod

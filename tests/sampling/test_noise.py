@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rsuq_cli.sampling.noise import BLOCK, GaussianNoise, Stream
+from rsuq_cli.sampling.noise import BLOCK, Copies, GaussianNoise, Stream, parts
 
 SHAPE = (1, 2, 3)
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -26,7 +26,7 @@ def drawn(
 ) -> npt.NDArray[np.float32]:
     """Returns samples of one fill, flattened: `[size, C * H * W]`."""
     out = torch.empty((size, *source._block.shape[1:]), device=source.device)
-    source.fill(out, stream, input_index, start)
+    source._draw_all(list(parts(Copies(out, out, stream, input_index, start))))
     return out.flatten(1).cpu().numpy()
 
 
@@ -53,7 +53,7 @@ def test_the_noise_of_a_release_stays() -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_it_is_made_on_the_device_that_uses_it(device: str) -> None:
     out = torch.empty((5, *SHAPE), device=device)
-    new_source(device=device).fill(out, Stream.SELECTION, 0, 0)
+    new_source(device=device).write([Copies(out, torch.zeros(SHAPE, device=device), Stream.SELECTION, 0, 0)])
     assert out.device.type == device
     assert bool(out.isfinite().all())
     assert float(out.std()) > 0
@@ -142,7 +142,7 @@ def test_the_length_of_a_sample_is_chi_distributed() -> None:
 
 def written(source: GaussianNoise, image: torch.Tensor, *, start: int = 0, size: int = 10) -> torch.Tensor:
     out = torch.empty((size, *image.shape), device=source.device)
-    source.write(out, image.to(source.device), Stream.ESTIMATION, 7, start)
+    source.write([Copies(out, image.to(source.device), Stream.ESTIMATION, 7, start)])
     return out.cpu()
 
 
