@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from rsuq_cli.commands import options
-from rsuq_cli.errors import BadInput
 
 
 class Preset(StrEnum):
@@ -64,14 +63,9 @@ def certify(
     limit: Annotated[int | None, typer.Option(help="Take at most N inputs.", show_default="all")] = None,
     seed: options.Seed = 0,
     noise: options.Noise = "gaussian",
-    batch_size: Annotated[str, typer.Option(help="Samples in a forward pass, or auto.")] = "auto",
-    workers: Annotated[
-        int, typer.Option(help="Processes that sample side by side; several devices have one each.")
-    ] = 1,
-    compile: Annotated[
-        bool | None,
-        typer.Option("--compile/--no-compile", help="Use torch.compile.", show_default="for long jobs"),
-    ] = None,
+    batch_size: options.BatchSize = "auto",
+    workers: options.Workers = 1,
+    compile: options.Compile = None,
     image_size: options.ImageSize = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -94,7 +88,16 @@ def certify(
         if given is not None and given.name.startswith("DEFAULT"):
             sampling[name] = value
     sources = Sources(
-        model, dataset, weights, data_dir, image_size, device, precision, _batch_size(batch_size), workers, compile
+        model,
+        dataset,
+        weights,
+        data_dir,
+        image_size,
+        device,
+        precision,
+        options.batch_size_of(batch_size),
+        workers,
+        compile,
     )
     request = CertifyRequest(
         sources=sources,
@@ -129,12 +132,3 @@ def certify(
         every = figures(results, runs=[outcome.run_id], radii=wanted)
     found = [one for one in every if one.scoring_id in outcome.scoring_ids]
     comparison_table(found).print(format)
-
-
-def _batch_size(text: str) -> int | None:
-    if text == "auto":
-        return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise BadInput(f"--batch-size is {text!r}", "give a number of samples, or auto") from error

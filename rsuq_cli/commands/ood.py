@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from rsuq_cli.commands import options
-from rsuq_cli.commands.certify import _batch_size
 
 
 def ood(
@@ -59,7 +58,9 @@ def ood(
         str, typer.Option(help="Which side is positive for FPR95: ood-positive or id-positive.")
     ] = "ood-positive",
     seed: options.Seed = 0,
-    batch_size: Annotated[str, typer.Option(help="Samples in a forward pass, or auto.")] = "auto",
+    batch_size: options.BatchSize = "auto",
+    workers: options.Workers = 1,
+    compile: options.Compile = None,
     image_size: options.ImageSize = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -90,7 +91,7 @@ def ood(
             settings |= settings_of_run(results, run, {n: v for n, v in settings.items() if _given(ctx, n)})
     sources = Sources(
         settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"], device,
-        settings["precision"], _batch_size(batch_size),
+        settings["precision"], options.batch_size_of(batch_size), workers, compile,
     )  # fmt: skip
     certify = CertifyRequest(
         sources=sources,

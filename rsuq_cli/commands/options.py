@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rsuq_cli.console import Format
+from rsuq_cli.errors import BadInput
 
 Database = Annotated[
     str | None,
@@ -41,6 +42,12 @@ Device = Annotated[
     str, typer.Option(envvar="RSUQ_DEVICE", help="auto, cpu, cuda, cuda:N, mps, or a list such as cuda:0,cuda:1.")
 ]
 Precision = Annotated[str, typer.Option(help="fp32, tf32 (NVIDIA) or bf16; it is recorded with the results.")]
+BatchSize = Annotated[str, typer.Option(help="Samples in a forward pass, or auto.")]
+Workers = Annotated[int, typer.Option(help="Processes that sample side by side; several devices have one each.")]
+Compile = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Use torch.compile.", show_default="for long jobs"),
+]
 OutputFormat = Annotated[Format, typer.Option("--format", help="What stdout gets.")]
 Radii = Annotated[
     str | None,
@@ -64,3 +71,13 @@ Output = Annotated[
     typer.Option("--output", help="Write the answer to this file, whole or not at all.", show_default="stdout"),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
+
+
+def batch_size_of(text: str) -> int | None:
+    """Returns a batch size, None for "auto". Raises BadInput for what is no number."""
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise BadInput(f"--batch-size is {text!r}", "give a number of samples, or auto") from error

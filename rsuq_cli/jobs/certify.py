@@ -6,31 +6,29 @@ finished it is done; the same request goes on where an earlier one stopped, with
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rsuq_cli.calibration import SAMPLES, Threshold, chosen_thresholds
+from rsuq_cli.calibration import Threshold, chosen_thresholds
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.calibrating import run_edges
-from rsuq_cli.jobs.engines import Sampling, check_eight_bit, open_crew, open_engine, worth_compiling
+from rsuq_cli.jobs.engines import Sampling, check_eight_bit, open_engine, open_sampler, worth_compiling
 from rsuq_cli.jobs.opening import Opened, open_sources
+from rsuq_cli.jobs.recording import configuration_hash, configuration_of, new_run
 from rsuq_cli.jobs.request import CertifyRequest
 from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, of_run, sample_rows, score_stored
 from rsuq_cli.jobs.watching import Watcher
-from rsuq_cli.models.checkpoints import library_versions
 from rsuq_cli.results.database import Database, open_for_writing
-from rsuq_cli.results.rows import EvidenceRow, NewRun, NewScoring, RunHandle, Status
+from rsuq_cli.results.rows import EvidenceRow, NewScoring, RunHandle, Status
 from rsuq_cli.results.writer import (
     add_scoring,
     find_runs,
@@ -41,9 +39,7 @@ from rsuq_cli.results.writer import (
 from rsuq_cli.sampling.device import check_precision, resolve_devices
 from rsuq_cli.sampling.engine import Counted, Engine, Indices
 from rsuq_cli.sampling.grid_noise import sampling_error
-from rsuq_cli.sampling.noise import BLOCK
-from rsuq_cli.sampling.sequential import sample_until
-from rsuq_cli.sampling.workers import Crew
+from rsuq_cli.sampling.workers import Sampler
 
 
 @dataclass(frozen=True)
@@ -70,23 +66,24 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
     if request.noise == "grid":
         check_eight_bit(split.images, opened.dataset.name)
         check_eight_bit(opened.dataset.load("calibration").images, opened.dataset.name)
-    compiled = request.sources.compile
-    if compiled is None:
-        samples = len(split) * (request.n0 + request.n)
-        compiled = worth_compiling(opened.model, opened.dataset.shape, samples, device)
+    samples = len(split) * (request.n0 + request.n)
+    compiled = worth_compiling(opened.model, opened.dataset.shape, samples, device, request.sources.compile)
     sampling = Sampling(
         request.sigma, request.seed, request.noise, device, precision, request.sources.batch_size, compiled
     )
     engine = open_engine(opened.model, opened.dataset, sampling)
-    sampler = engine if len(devices) == 1 else open_crew(opened.recipe, sampling, devices, engine.batch_size)
+    sampler = open_sampler(engine, opened.recipe, sampling, devices)
     configuration = _configuration(request, opened, split, engine)
     with open_for_writing(database) as db:
-        known = [] if request.fresh else find_runs(db, _hash(configuration))
+        known = [] if request.fresh else find_runs(db, configuration_hash(configuration))
         edges = run_edges(request, opened.dataset, engine, known, watcher)
         thresholds = chosen_thresholds(
             edges, request.measures, threshold=request.threshold, coverages=request.wanted_coverages
         )
-        handle = start_run(db, _new_run(request, opened, split, engine, configuration, edges), fresh=request.fresh)
+        new = new_run(
+            request, opened, engine, configuration, edges, inputs=len(split), subset_sha256=split.sha256()
+        )  # fmt: skip
+        handle = start_run(db, new, fresh=request.fresh)
         scored = _scorings(db, handle.id, of_run(request.method, configuration), thresholds)
         return _Run(db, handle, split, engine, sampler, edges, scored, watcher, request).finish()
 
@@ -99,7 +96,7 @@ class _Run:
     handle: RunHandle
     split: Split
     engine: Engine
-    sampler: Engine | Crew
+    sampler: Sampler
     edges: Mapping[str, MeasureEdges]
     scored: Sequence[Scored]
     watcher: Watcher
@@ -144,17 +141,18 @@ class _Run:
         before, last, said = self.sampler.meter.samples, time.monotonic(), 0
         self.watcher.begin("certify", len(todo) * (self.request.n0 + self.request.n))
         try:
-            for finished in self._finished(images, indices):
-                now = time.monotonic()
-                if finished:
-                    self._store([(todo[one.position], one) for one in finished], (now - last) / len(finished))
-                    last = now
-                spared = sum(self.request.n - _draws(one) for one in finished)
-                self.watcher.advance(self.sampler.meter.samples - before + spared)
-                before = self.sampler.meter.samples
-                for notice in self.sampler.notices[said:]:
-                    self.watcher.say(notice)
-                said = len(self.sampler.notices)
+            with self.sampler:
+                for finished in self._finished(images, indices):
+                    now = time.monotonic()
+                    if finished:
+                        self._store([(todo[one.position], one) for one in finished], (now - last) / len(finished))
+                        last = now
+                    spared = sum(self.request.n - _draws(one) for one in finished)
+                    self.watcher.advance(self.sampler.meter.samples - before + spared)
+                    before = self.sampler.meter.samples
+                    for notice in self.sampler.notices[said:]:
+                        self.watcher.say(notice)
+                    said = len(self.sampler.notices)
         finally:
             self.watcher.end()
 
@@ -163,9 +161,7 @@ class _Run:
         if stopping is None:
             return self.sampler.sample(images, indices, self.edges, n0=n0, n=self.request.n)
         decider = Decider(stopping, tuple(self.scored), self.edges)
-        if isinstance(self.sampler, Crew):
-            return self.sampler.sample(images, indices, self.edges, n0=n0, n=stopping.n, decider=decider)
-        return sample_until(self.sampler, images, indices, self.edges, n0=n0, decider=decider)
+        return self.sampler.sample(images, indices, self.edges, n0=n0, n=stopping.n, decider=decider)
 
     def _store(self, finished: Sequence[tuple[int, Counted]], seconds: float) -> None:
         inputs = [
@@ -246,65 +242,17 @@ def _scorings(db: Database, run_id: int, method: Method, thresholds: Sequence[Th
 
 
 def _configuration(request: CertifyRequest, opened: Opened, split: Split, engine: Engine) -> dict[str, Any]:
-    """Returns everything that the evidence depends on; the batch size is not among it, the kind of device is."""
-    return {
-        "kind": "certify",
-        "model": opened.model.spec,
-        "weights_sha256": opened.model.weights_sha256,
-        "source_sha256": opened.model.source_sha256,
-        "dataset": opened.dataset_name,
-        "split": request.split,
-        "skip": request.skip,
-        "limit": request.limit,
-        "subset_sha256": split.sha256(),
-        "calibration_indices_sha256": hashlib.sha256(opened.dataset.calibration_indices.tobytes()).hexdigest(),
-        "calibration_samples": SAMPLES,
-        "sigma": request.sigma,
-        "n0": request.n0,
-        "n": request.n,
-        "seed": request.seed,
-        "noise": request.noise,
-        **_sampling_error(request, opened.dataset.shape),
-        "preparation": asdict(engine.preparation),
-        # A compiler may choose other kernels for another batch size; the plain forward pass does not.
-        **({"batch_size": engine.batch_size} if engine.preparation.compiled else {}),
-        "noise_block": BLOCK,
-        **_stopping(request),
-        "device": engine.device.type,
-        "precision": engine.precision,
-    }
-
-
-def _hash(configuration: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
-
-
-def _new_run(
-    request: CertifyRequest, opened: Opened, split: Split, engine: Engine, configuration: Mapping[str, Any],
-    edges: Mapping[str, MeasureEdges],
-) -> NewRun:  # fmt: skip
-    return NewRun(
-        kind="certify",
-        model=opened.model.spec,
-        dataset=opened.dataset_name,
-        split=request.split,
+    """Returns everything that the evidence depends on."""
+    return configuration_of(
+        "certify",
+        request,
+        opened,
+        engine,
         skip=request.skip,
-        subset_limit=request.limit,
-        inputs=len(split),
+        limit=request.limit,
         subset_sha256=split.sha256(),
-        sigma=request.sigma,
-        n0=request.n0,
-        n=request.n,
-        seed=request.seed,
-        device=str(engine.device),
-        precision=engine.precision,
-        versions=library_versions(),
-        configuration=configuration,
-        configuration_hash=_hash(configuration),
-        edges=edges,
-        checkpoint_id=opened.checkpoint.id if opened.checkpoint else None,
-        source=opened.model.source,
-        class_names=opened.dataset.class_names,
+        **_sampling_error(request, opened.dataset.shape),
+        **_stopping(request),
     )
 
 

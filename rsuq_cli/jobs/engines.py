@@ -22,7 +22,7 @@ from rsuq_cli.models.opening import LoadedModel, open_model
 from rsuq_cli.sampling.device import Precision
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.grid_noise import GridNoise
-from rsuq_cli.sampling.workers import Crew
+from rsuq_cli.sampling.workers import Crew, Sampler, Solo
 
 # Floating-point operations that a job must have for compiling to pay back, about ten minutes of two CPU cores or a
 # minute of a GPU. They are counted, not timed: the same job is always decided alike, so that it can be resumed.
@@ -53,9 +53,12 @@ class Recipe(NamedTuple):
     weights_sha256: str
 
 
-def open_crew(recipe: Recipe, sampling: Sampling, devices: Sequence[torch.device], batch_size: int) -> Crew:
-    """Returns one worker for each device, sampling as one engine would."""
-    return Crew(partial(_engine_of_worker, recipe, sampling, batch_size), [str(d) for d in devices], batch_size)
+def open_sampler(engine: Engine, recipe: Recipe, sampling: Sampling, devices: Sequence[torch.device]) -> Sampler:
+    """Returns the engine itself for one device, else one worker for each, sampling as the engine would."""
+    if len(devices) == 1:
+        return Solo(engine)
+    make = partial(_engine_of_worker, recipe, sampling, engine.batch_size)
+    return Crew(make, [str(device) for device in devices], engine.batch_size)
 
 
 def _engine_of_worker(recipe: Recipe, sampling: Sampling, batch_size: int, device: str) -> Engine:
@@ -69,8 +72,12 @@ def _engine_of_worker(recipe: Recipe, sampling: Sampling, batch_size: int, devic
     return _engine(model, recipe.shape, recipe.num_classes, there)
 
 
-def worth_compiling(model: LoadedModel, shape: tuple[int, int, int], samples: int, device: torch.device) -> bool:
-    """Returns whether a job of so many samples is long enough for torch.compile to pay back."""
+def worth_compiling(
+    model: LoadedModel, shape: tuple[int, int, int], samples: int, device: torch.device, wanted: bool | None = None
+) -> bool:
+    """Returns what is wanted, or whether a job of so many samples is long enough for torch.compile to pay back."""
+    if wanted is not None:
+        return wanted
     if device.type not in _WORTH_COMPILING:
         return False
     # A weight is used at most once for every pixel. Most jobs are small by this bound already, and counting imports

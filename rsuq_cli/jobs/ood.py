@@ -6,37 +6,37 @@ and metrics are functions of it and of one clean pass, so the same request goes 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsuq_cli.calibration import SAMPLES, chosen_thresholds
+import numpy as np
+
+from rsuq_cli.calibration import chosen_thresholds
 from rsuq_cli.certificates.bounds import ceiling_radius
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.calibrating import run_edges
+from rsuq_cli.jobs.engines import Sampling, open_engine, open_sampler, worth_compiling
 from rsuq_cli.jobs.ood_evaluation import Evaluation, bounds_per_input, evaluate
 from rsuq_cli.jobs.ood_evidence import Rejection, check_clean, read_sides
 from rsuq_cli.jobs.ood_request import OodRequest
 from rsuq_cli.jobs.ood_reuse import Reused, reused_evidence
 from rsuq_cli.jobs.ood_sides import Side, overlaps, own_inputs, resolved_sources, sides
 from rsuq_cli.jobs.opening import Opened, open_sources
+from rsuq_cli.jobs.recording import configuration_hash, configuration_of, new_run
 from rsuq_cli.jobs.watching import Watcher
-from rsuq_cli.models.checkpoints import library_versions
 from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.ood_writer import replace_metrics, store_scores
-from rsuq_cli.results.rows import EvidenceRow, NewRun, NewScoring, RunHandle, Status
+from rsuq_cli.results.rows import EvidenceRow, NewScoring, RunHandle, Status
 from rsuq_cli.results.writer import add_scoring, find_runs, finish_run, start_run, store_inputs
 from rsuq_cli.sampling.clean import CleanPass, clean_pass
-from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.sampling.device import check_precision, resolve_devices
 from rsuq_cli.sampling.engine import Counted, Engine
 from rsuq_cli.sampling.forward import Forward
-from rsuq_cli.sampling.noise import BLOCK, Stream
-from rsuq_cli.sampling.packing import Stretch, Task
+from rsuq_cli.sampling.workers import Sampler
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     the device gives up. On any of them, and on KeyboardInterrupt, finished inputs are safe and the run can be resumed.
     """
     certify = request.certify
-    device = resolve_device(certify.sources.device)
+    devices = resolve_devices(certify.sources.device, certify.sources.workers)
+    device = devices[0]
     precision = check_precision(certify.sources.precision, device)
     sources = resolved_sources(request, database)
     later = _Later()
@@ -69,11 +70,16 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     both = sides(request, opened.dataset, opened.dataset_name, own)
     evaluation = _evaluation(request, both)
     forward = Forward(opened.model.module, opened.dataset.shape, device, precision, compiled=False)
-    engine = Engine(
-        opened.model.module, shape=opened.dataset.shape, num_classes=opened.dataset.num_classes, sigma=certify.sigma,
-        seed=certify.seed, device=device, precision=precision, batch_size=certify.sources.batch_size,
-        compiled=reused is not None and reused.compiled,
-    )  # fmt: skip
+    if reused:
+        compiled = reused.compiled  # its evidence came from the compiled model, or from the plain one
+    else:
+        samples = sum(map(len, both)) * (certify.n0 + certify.n)
+        compiled = worth_compiling(opened.model, opened.dataset.shape, samples, device, certify.sources.compile)
+    sampling = Sampling(
+        certify.sigma, certify.seed, certify.noise, device, precision, certify.sources.batch_size, compiled
+    )
+    engine = open_engine(opened.model, opened.dataset, sampling)
+    sampler = open_sampler(engine, opened.recipe, sampling, devices)
     clean = [clean_pass(forward, side.split.images, batch_size=engine.batch_size) for side in both]
     check_clean(both, clean)  # a model that gives no numbers is refused before anything is sampled
     warnings = overlaps(opened.dataset, both)
@@ -83,11 +89,14 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     if reused:
         reused.check(configuration)
     with open_for_writing(database) as db:
-        known = [] if certify.fresh else find_runs(db, _hash(configuration))
+        known = [] if certify.fresh else find_runs(db, configuration_hash(configuration))
         edges = reused.edges if reused else run_edges(certify, opened.dataset, engine, known, watcher)
-        new = _new_run(request, opened, both, engine, configuration, edges, reused)
+        new = new_run(
+            certify, opened, engine, configuration, edges, inputs=sum(map(len, both)),
+            subset_sha256=own.sha256(), checkpoint_id=reused.run.checkpoint_id if reused else None,
+        )  # fmt: skip
         handle = start_run(db, new, fresh=certify.fresh)
-        run = _Run(db, handle, both, engine, edges, clean, watcher, request, reused)
+        run = _Run(db, handle, both, engine, sampler, edges, clean, watcher, request, reused)
         return run.finish(evaluation, warnings)
 
 
@@ -115,6 +124,7 @@ class _Run:
     handle: RunHandle
     sides: Sequence[Side]
     engine: Engine
+    sampler: Sampler
     edges: Mapping[str, MeasureEdges]
     clean: Sequence[CleanPass]
     watcher: Watcher
@@ -138,7 +148,7 @@ class _Run:
         finally:
             status: Status = "complete" if complete else "interrupted"
             if self.handle.status != "complete" or not complete:
-                notices = [*warnings, *self.engine.notices]
+                notices = [*warnings, *self.sampler.notices]
                 finish_run(self.db, self.handle.id, status, time.monotonic() - started, notices)
         return OodOutcome(self.handle.id, tuple(self.request.chosen_scores(self.request.labels)), count)
 
@@ -163,21 +173,26 @@ class _Run:
 
     def _sample(self, todo: Sequence[Sequence[int]]) -> None:
         certify = self.request.certify
-        stretches = (Stretch(Stream.SELECTION, 0, certify.n0), Stretch(Stream.ESTIMATION, 0, certify.n))
         self.watcher.begin("ood", sum(map(len, todo)) * (certify.n0 + certify.n))
         try:
-            for side, positions in zip(self.sides, todo, strict=True):
-                tasks = (Task(position, stretches) for position in positions)
-                before, last = self.engine.meter.samples, time.monotonic()
-                for finished in self.engine.count(side.split.images, side.noise_numbers, self.edges, tasks):
-                    now = time.monotonic()
-                    if finished:
-                        self._store(side, finished, (now - last) / len(finished))
-                        last = now
-                    self.watcher.advance(self.engine.meter.samples - before, side.name)
-                    before = self.engine.meter.samples
+            with self.sampler:
+                for side, positions in zip(self.sides, todo, strict=True):
+                    self._sample_side(side, list(positions))
         finally:
             self.watcher.end()
+
+    def _sample_side(self, side: Side, positions: list[int]) -> None:
+        certify, meter = self.request.certify, self.sampler.meter
+        images, numbers = side.split.images[positions], np.asarray(side.noise_numbers)[positions]
+        before, last = meter.samples, time.monotonic()
+        for finished in self.sampler.sample(images, numbers, self.edges, n0=certify.n0, n=certify.n):
+            now = time.monotonic()
+            if finished:
+                whole = [one._replace(position=positions[one.position]) for one in finished]
+                self._store(side, whole, (now - last) / len(whole))
+                last = now
+            self.watcher.advance(meter.samples - before, side.name)
+            before = meter.samples
 
     def _store(self, side: Side, finished: Sequence[Counted], seconds: float) -> None:
         certify = self.request.certify
@@ -191,10 +206,10 @@ class _Run:
         store_inputs(self.db, self.handle.id, rows)
 
     def _compare_speeds(self, inputs: int) -> None:
-        seconds = self.engine.meter.seconds
+        seconds = self.sampler.meter.seconds
         clean = sum(map(len, self.sides)) / sum(one.seconds for one in self.clean)
         self.watcher.say(
-            f"{inputs / seconds:,.1f} inputs/s with noise ({self.engine.meter.rate:,.0f} samples/s), "
+            f"{inputs / seconds:,.1f} inputs/s with noise ({self.sampler.meter.rate:,.0f} samples/s), "
             f"{clean:,.0f} inputs/s in the clean single pass"
         )
 
@@ -252,59 +267,6 @@ def _rejections(
 
 
 def _configuration(request: OodRequest, opened: Opened, both: Sequence[Side], engine: Engine) -> dict[str, Any]:
-    """Returns everything that the evidence depends on; alpha, thresholds, radii and the chosen scores are not."""
-    certify = request.certify
-    return {
-        "kind": "ood",
-        "model": opened.model.spec,
-        "weights_sha256": opened.model.weights_sha256,
-        "source_sha256": opened.model.source_sha256,
-        "dataset": opened.dataset_name,
-        "split": certify.split,
-        "sets": [{"name": side.name, "inputs": len(side), "sha256": side.split.sha256()} for side in both],
-        "calibration_indices_sha256": hashlib.sha256(opened.dataset.calibration_indices.tobytes()).hexdigest(),
-        "calibration_samples": SAMPLES,
-        "sigma": certify.sigma,
-        "n0": certify.n0,
-        "n": certify.n,
-        "seed": certify.seed,
-        "noise": "gaussian",
-        "preparation": asdict(engine.preparation),
-        "noise_block": BLOCK,
-        "device": engine.device.type,
-        "precision": engine.precision,
-    }
-
-
-def _hash(configuration: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
-
-
-def _new_run(
-    request: OodRequest, opened: Opened, both: Sequence[Side], engine: Engine, configuration: Mapping[str, Any],
-    edges: Mapping[str, MeasureEdges], reused: Reused | None,
-) -> NewRun:  # fmt: skip
-    certify = request.certify
-    return NewRun(
-        kind="ood",
-        model=opened.model.spec,
-        dataset=opened.dataset_name,
-        split=certify.split,
-        skip=certify.skip,
-        subset_limit=certify.limit,
-        inputs=sum(map(len, both)),
-        subset_sha256=both[0].split.sha256(),
-        sigma=certify.sigma,
-        n0=certify.n0,
-        n=certify.n,
-        seed=certify.seed,
-        device=str(engine.device),
-        precision=engine.precision,
-        versions=library_versions(),
-        configuration=configuration,
-        configuration_hash=_hash(configuration),
-        edges=edges,
-        checkpoint_id=opened.checkpoint.id if opened.checkpoint else reused.run.checkpoint_id if reused else None,
-        source=opened.model.source,
-        class_names=opened.dataset.class_names,
-    )
+    """Returns everything that the evidence depends on; radii and the chosen scores are not."""
+    sets = [{"name": side.name, "inputs": len(side), "sha256": side.split.sha256()} for side in both]
+    return configuration_of("ood", request.certify, opened, engine, sets=sets)

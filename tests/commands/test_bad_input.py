@@ -384,7 +384,7 @@ class TestFullDisk:
 
     def test_in_the_middle_of_a_run(self, place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
         write_npz(place.work / "blobs.npz", **blob_arrays(test=100))
-        command = ("certify", *blobs.flags, "--n", 300, "--limit", 100, "--format", "json")
+        command = ("certify", *blobs.flags, "--n", 300, "--batch-size", 512, "--format", "json")
         whole = rsuq(*command, "--db", place.work / "whole.db")
         rsuq("db", "upgrade")
         pages = query(place.database, "PRAGMA page_count")[0][0]

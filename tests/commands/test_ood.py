@@ -59,6 +59,15 @@ def test_every_set_and_score_has_the_metrics_of_its_stored_scores(place: Place, 
             assert 0 <= interval["low"] <= interval["value"] == record[name] <= interval["high"] <= 1
 
 
+@pytest.mark.slow
+def test_two_workers_find_what_one_process_does(place: Place, blobs: Sample) -> None:
+    command = (*blobs.flags, *SETS, *QUICK, "--batch-size", 64)
+    alone = records(*command)
+    together = records(*command, "--workers", 2, "--db", place.work / "two.db")
+    assert evidence(place.work / "two.db") == evidence(place.database)
+    assert together == alone
+
+
 def test_guarantees_never_promise_more_than_there_is_and_fall_with_the_radius(blobs: Sample) -> None:
     found = [r for r in records(*blobs.flags, *SETS, *QUICK, "--radii", "0,0.1,0.3") if r["certified"]]
     assert {r["score"].partition(":")[0] for r in found} == {

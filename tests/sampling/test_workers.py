@@ -1,6 +1,7 @@
 """Several workers give the evidence of one engine, and none outlives its run."""
 
 import multiprocessing
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -9,10 +10,11 @@ import torch
 from torch import nn
 
 from rsuq_cli.calibration import calibrated_edges
-from rsuq_cli.errors import BadInput
+from rsuq_cli.certificates.evidence import MeasureEdges, encode
+from rsuq_cli.errors import BadInput, RunIncomplete
 from rsuq_cli.sampling.device import resolve_devices
-from rsuq_cli.sampling.engine import Engine
-from rsuq_cli.sampling.workers import Crew
+from rsuq_cli.sampling.engine import Engine, Indices
+from rsuq_cli.sampling.workers import Crew, Sampler, Solo
 
 SHAPE = (1, 4, 4)
 
@@ -48,22 +50,39 @@ def images() -> torch.Tensor:
     return (torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(0)) * 255).byte()
 
 
+def found(
+    sampler: Sampler, images: torch.Tensor, indices: Indices, edges: Mapping[str, MeasureEdges], *, n: int
+) -> dict[int, bytes]:
+    """Returns the evidence of every input by its position, as the bytes that would be stored."""
+    every = [one for done in sampler.sample(images, indices, edges, n0=20, n=n) for one in done]
+    assert len({one.position for one in every}) == len(every)
+    return {one.position: encode(one.histograms, one.sums) for one in every}
+
+
 @pytest.mark.slow
 def test_two_workers_give_the_evidence_of_one_engine(images: torch.Tensor) -> None:
     indices = np.arange(9) * 3
     engine = make_engine("cpu")
     edges = calibrated_edges(engine.uncertainties(images[:3], indices[:3], draws=40), thresholds={}, coverages=[0.9])
-    alone = {one.position: one for done in engine.sample(images, indices, edges, n0=20, n=150) for one in done}
-    crew = Crew(make_engine, ["cpu", "cpu"], batch_size=64)
-    together = {one.position: one for done in crew.sample(images, indices, edges, n0=20, n=150) for one in done}
-    assert alone.keys() == together.keys() == set(range(9))
-    for position, one in alone.items():
-        for measure, histogram in one.histograms.items():
-            for ours, theirs in zip(histogram, together[position].histograms[measure], strict=True):
-                np.testing.assert_array_equal(ours, theirs)
-        assert one.sums.measures == together[position].sums.measures
-    assert crew.meter.samples == 9 * 170
+    with Crew(make_engine, ["cpu", "cpu"], batch_size=64) as crew:
+        # The workers stay for one sampling after another.
+        for chosen, n in (([0, 1, 2, 3, 4, 5, 6, 7, 8], 150), ([8, 2], 70), ([], 10)):
+            together = found(crew, images[chosen], indices[chosen], edges, n=n)
+            assert together == found(Solo(engine), images[chosen], indices[chosen], edges, n=n)
+            assert together.keys() == set(range(len(chosen)))
+        assert len(multiprocessing.active_children()) == 2
+    assert crew.meter.samples == 9 * 170 + 2 * 90
+    assert crew.meter.rate > 0
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_float_images_reach_the_workers_as_they_are(images: torch.Tensor) -> None:
+    floats, edges = images[:4].float() / 255 + 1e-3, calibrated_edges({}, thresholds={}, coverages=[])
+    with Crew(make_engine, ["cpu"], batch_size=64) as crew:
+        assert found(crew, floats, range(4), edges, n=90) == found(
+            Solo(make_engine("cpu")), floats, range(4), edges, n=90
+        )
 
 
 @pytest.mark.slow
@@ -71,8 +90,20 @@ def test_two_workers_give_the_evidence_of_one_engine(images: torch.Tensor) -> No
 def test_what_a_worker_raises_ends_the_run(images: torch.Tensor, failing: str, expected: type[Exception]) -> None:
     edges = calibrated_edges({}, thresholds={}, coverages=[])
     crew = Crew(partial(make_engine, failing=failing), ["cpu"], batch_size=64)
-    with pytest.raises(expected, match=r"no|ZeroDivisionError"):
+    with pytest.raises(expected, match=r"no|ZeroDivisionError"), crew:
         list(crew.sample(images, range(9), edges, n0=10, n=10))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_run(images: torch.Tensor) -> None:
+    edges = calibrated_edges({}, thresholds={}, coverages=[])
+    with Crew(make_engine, ["cpu"], batch_size=64) as crew:
+        sampled = crew.sample(images, range(9), edges, n0=10, n=10_000_000)
+        next(sampled)
+        multiprocessing.active_children()[0].kill()
+        with pytest.raises(RunIncomplete, match="worker was killed"):
+            list(sampled)
     assert not multiprocessing.active_children()
 
 
