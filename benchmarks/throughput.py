@@ -2,8 +2,8 @@
 
     python benchmarks/throughput.py [--models cnn,resnet20] [--device cpu] [--repeats 5] [--json FILE]
 
-All variants run in one process, alternating, and are compared by ratio; the table has medians over the repeats with
-their range. Needs torch, numpy and scipy only.
+All variants alternate within one run, one at a time, and are compared by ratio; the table has medians over the repeats
+with their range. Needs torch, numpy and scipy only.
 
 (a) textbook: one input at a time, x.repeat, randn_like, eager float32, argmax, counts on the host after every batch
 (b) textbook with entropy and softmax scored on the host, as uncertainty-aware peers do
@@ -12,21 +12,21 @@ their range. Needs torch, numpy and scipy only.
 (e) the bare forward pass of the same prepared model on a fixed batch in memory: the practical limit
 (m) as (a), with the engine's memory setting
 
-On the CPU the engine tells the C library to keep freed memory, for the whole process. The textbook has no such line, so
-(a) and (b) run with the most that glibc keeps by itself (blocks up to 32 MiB), and (m) says what the setting is worth.
+On the CPU the engine tells the C library to keep freed memory, for the whole process and for good. The textbook has no
+such line, so (a) and (b) run in a process of their own, which waits while the others run; (m) is (a) in the engine's.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import json
+import multiprocessing
 import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
@@ -35,14 +35,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rsuq_cli.calibration import calibrated_edges
 from rsuq_cli.models.zoo import build
-from rsuq_cli.sampling.device import inference, keep_freed_memory, resolve_device
+from rsuq_cli.sampling.device import inference, resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Stretch, Task, pack, samples_in
 
 SIGMA = 0.25
-# From malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True)
@@ -82,43 +80,60 @@ def cases(models: list[str], device: torch.device) -> Iterator[Case]:
         yield from known[model]
 
 
+def textbook(case: Case, model: nn.Module, images: torch.Tensor, device: torch.device, *, scored: bool) -> None:
+    """(a), and (b) where it is scored."""
+    with torch.no_grad():
+        for image in images:
+            x = image.to(device).float() / 255
+            counts = np.zeros(case.classes, dtype=int)
+            uncertain = np.zeros(case.classes, dtype=int)
+            remaining = case.n
+            while remaining > 0:
+                size = min(case.textbook_batch, remaining)
+                remaining -= size
+                batch = x.repeat((size, 1, 1, 1))
+                logits = model(batch + torch.randn_like(batch) * SIGMA)
+                if not scored:
+                    for label in logits.argmax(1).cpu().numpy():
+                        counts[label] += 1
+                    continue
+                p = torch.softmax(logits, dim=1).cpu().numpy()
+                entropy = -(p * np.log(np.maximum(p, 1e-12))).sum(axis=1)
+                for label, high in zip(p.argmax(axis=1), entropy > 0.5, strict=True):
+                    (uncertain if high else counts)[label] += 1
+
+
+def model_and_images(case: Case, device: torch.device) -> tuple[nn.Module, torch.Tensor]:
+    """Returns the same in every process."""
+    torch.manual_seed(0)
+    model = build(case.model, shape=case.shape, num_classes=case.classes).to(device).eval()
+    return model, (torch.rand(case.inputs, *case.shape) * 255).byte()
+
+
+def textbook_process(case: Case, device: torch.device, orders: Connection) -> None:
+    """Runs (a) for False and (b) for True, and answers with the seconds; ends for None."""
+    model, images = model_and_images(case, device)
+    while (scored := orders.recv()) is not None:
+        started = time.perf_counter()
+        textbook(case, model, images, device, scored=scored)
+        orders.send(time.perf_counter() - started)
+
+
 class Bench:
-    """The five variants of one case."""
+    """The variants of one case."""
 
     def __init__(self, case: Case, device: torch.device, args: argparse.Namespace) -> None:
-        torch.manual_seed(0)
         self.case, self.device = case, device
-        self.plain = build(case.model, shape=case.shape, num_classes=case.classes).to(device).eval()
-        self.images = (torch.rand(case.inputs, *case.shape) * 255).byte()
+        context = multiprocessing.get_context("spawn")
+        self.orders, theirs = context.Pipe()
+        context.Process(target=textbook_process, args=(case, device, theirs), daemon=True).start()
+        self.plain, self.images = model_and_images(case, device)
         self.engine = Engine(
             self.plain, shape=case.shape, num_classes=case.classes, sigma=SIGMA, seed=0, device=device,
             precision=args.precision, batch_size=args.batch_size, compiled=args.compile,
         )  # fmt: skip
         values = self.engine.uncertainties(self.images[:4], range(4), draws=100)
         self.edges = calibrated_edges(values, thresholds={}, coverages=[0.9])
-
-    def textbook(self, *, scored: bool) -> None:
-        """(a) and (b)."""
-        case = self.case
-        with torch.no_grad():
-            for image in self.images:
-                x = image.to(self.device).float() / 255
-                counts = np.zeros(case.classes, dtype=int)
-                uncertain = np.zeros(case.classes, dtype=int)
-                remaining = case.n
-                while remaining > 0:
-                    size = min(case.textbook_batch, remaining)
-                    remaining -= size
-                    batch = x.repeat((size, 1, 1, 1))
-                    logits = self.plain(batch + torch.randn_like(batch) * SIGMA)
-                    if not scored:
-                        for label in logits.argmax(1).cpu().numpy():
-                            counts[label] += 1
-                        continue
-                    p = torch.softmax(logits, dim=1).cpu().numpy()
-                    entropy = -(p * np.log(np.maximum(p, 1e-12))).sum(axis=1)
-                    for label, high in zip(p.argmax(axis=1), entropy > 0.5, strict=True):
-                        (uncertain if high else counts)[label] += 1
 
     def votes(self) -> None:
         """(c)."""
@@ -151,13 +166,13 @@ class Bench:
 
     def timed(self, repeats: int) -> dict[str, list[float]]:
         """Returns samples per second of every variant, measured in turn."""
-        variants: dict[str, Callable[[], None]] = {
-            "a": lambda: self.textbook(scored=False),
-            "b": lambda: self.textbook(scored=True),
-            "c": self.votes,
-            "d": self.evidence,
-            "e": self.bare,
-            "m": lambda: self.textbook(scored=False),
+        variants: dict[str, Callable[[], float]] = {
+            "a": lambda: self.ordered(scored=False),
+            "b": lambda: self.ordered(scored=True),
+            "c": lambda: seconds_of(self.votes),
+            "d": lambda: seconds_of(self.evidence),
+            "e": lambda: seconds_of(self.bare),
+            "m": lambda: seconds_of(lambda: textbook(self.case, self.plain, self.images, self.device, scored=False)),
         }
         total = self.case.inputs * self.case.n
         # (e) runs whole batches only: it is counted by the rows that it really passes.
@@ -166,12 +181,17 @@ class Bench:
         rates: dict[str, list[float]] = {name: [] for name in variants}
         for repeat in range(repeats + 1):
             for name, run in variants.items():
-                keep_freed_memory() if name in "cdem" else keep_memory_as_usual()
-                started = time.perf_counter()
-                run()
+                seconds = run()
                 if repeat:  # the first round warms up
-                    rates[name].append(samples[name] / (time.perf_counter() - started))
+                    rates[name].append(samples[name] / seconds)
+        self.orders.send(None)
         return rates
+
+    def ordered(self, *, scored: bool) -> float:
+        """Returns the seconds that (a) or (b) took in its own process."""
+        self.orders.send(scored)
+        seconds: float = self.orders.recv()
+        return seconds
 
     def roofline(self) -> dict[str, float]:
         """Returns counted work of a sample, the chip's measured rates, and the samples per second that they allow."""
@@ -202,17 +222,11 @@ class Bench:
         }
 
 
-def keep_memory_as_usual() -> None:
-    """Sets the most that glibc comes to keep of its own accord, and gives back what is kept beyond it.
-
-    Its threshold for blocks that go back to the system grows with what is freed up to 32 MiB, the one for the end of
-    the heap to twice that.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        library = ctypes.CDLL("libc.so.6")
-        library.mallopt(M_MMAP_THRESHOLD, 2**25)
-        library.mallopt(M_TRIM_THRESHOLD, 2**26)
-        library.malloc_trim(0)
+def seconds_of(run: Callable[[], None]) -> float:
+    """Returns how long it took."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
 
 
 def _rate(work: float, run: Callable[[], object], device: torch.device) -> float:

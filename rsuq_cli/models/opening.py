@@ -1,7 +1,7 @@
 """One way to a model that is ready to certify: named or the user's own, weights in, checked by a forward pass.
 
 Invariant: an opened model is in eval mode, needs no gradients, and has shown that it maps `[2, C, H, W]` to finite
-logits `[2, num_classes]`.
+logits `[2, num_classes]`, the same again each time, and each row from its own input alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from rsuq_cli.models.checkpoints import sha256_of
 from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
 from rsuq_cli.models.weights import StateDict, load_into, read_weights
 from rsuq_cli.models.zoo import Shape, build
+
+# Of the largest logit: far below what tells answers apart, far above what the order of additions changes.
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -87,22 +90,18 @@ def content_sha256(module: nn.Module, *, salt: str = "") -> str:
 
 
 def check_output(module: nn.Module, spec: str, shape: Shape, num_classes: int) -> None:
-    """Raises BadInput unless the module maps zeros `[2, C, H, W]` to finite floating logits `[2, num_classes]`."""
-    given = f"[2, {', '.join(map(str, shape))}]"
-    try:
-        with torch.inference_mode():
-            logits = module(torch.zeros(2, *shape))
-    except Exception as error:  # whatever the user's network raises
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(
-            f"{spec}: a forward pass on {given} raised {type(error).__name__}: {reason}",
-            "it must take the data's shape",
-        ) from error
-    if not isinstance(logits, torch.Tensor):
-        raise BadInput(f"{spec}: the output is a {type(logits).__name__}, not a tensor of logits", "return the logits")
+    """Raises BadInput unless the module is a classifier of single inputs, as every certificate assumes.
+
+    It has to map `[2, C, H, W]` to finite floating logits `[2, num_classes]`, and the logits of an input must be the
+    same again, whatever the input beside it: noise samples are independent only if their answers are.
+    """
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    dark, bright = torch.zeros(shape), torch.ones(shape)
+    logits = _tried(module, spec, torch.stack([image, dark]))
     if logits.ndim != 2 or logits.shape[0] != 2:
         raise BadInput(
-            f"{spec}: {given} gave an output of {list(logits.shape)}, not [2, {num_classes}]", "return [N, classes]"
+            f"{spec}: {_sizes(2, *shape)} gave an output of {_sizes(*logits.shape)}, not {_sizes(2, num_classes)}",
+            "return [N, classes]",
         )
     if logits.shape[1] != num_classes:
         raise BadInput(
@@ -111,6 +110,36 @@ def check_output(module: nn.Module, spec: str, shape: Shape, num_classes: int) -
         )
     if not logits.is_floating_point() or not logits.isfinite().all():
         raise BadInput(f"{spec}: the logits are not finite floating-point numbers", "check its weights")
+    near = _ROUNDING * max(1.0, float(logits.abs().max()))
+    if not torch.allclose(_tried(module, spec, torch.stack([image, dark])), logits, rtol=0, atol=near):
+        raise BadInput(
+            f"{spec} answers differently each time", "take dropout, or what else is random, out of eval mode"
+        )
+    if not torch.allclose(_tried(module, spec, torch.stack([image, bright]))[0], logits[0], rtol=0, atol=near):
+        raise BadInput(
+            f"{spec}: the answer to an input depends on the others in its batch",
+            "batch norm needs its running statistics in eval mode",
+        )
+
+
+def _tried(module: nn.Module, spec: str, images: torch.Tensor) -> torch.Tensor:
+    """Returns the output of a forward pass; raises BadInput where it fails or gives no tensor."""
+    try:
+        with torch.inference_mode():
+            logits = module(images)
+    except Exception as error:  # whatever the user's network raises
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(
+            f"{spec}: a forward pass on {_sizes(*images.shape)} raised {type(error).__name__}: {reason}",
+            "it must take the data's shape",
+        ) from error
+    if not isinstance(logits, torch.Tensor):
+        raise BadInput(f"{spec}: the output is a {type(logits).__name__}, not a tensor of logits", "return the logits")
+    return logits
+
+
+def _sizes(*sizes: int) -> str:
+    return f"[{', '.join(map(str, sizes))}]"
 
 
 def _check_metadata(state: StateDict, path: Path, shape: Shape, num_classes: int) -> None:

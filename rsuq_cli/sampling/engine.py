@@ -55,9 +55,9 @@ class _Outcome(NamedTuple):
 
 
 def automatic_batch_size(shape: tuple[int, int, int], device: torch.device) -> int:
-    """Returns the rows of a batch where the user names none: large on a GPU, near the cache's size on a CPU."""
+    """Returns the rows of a batch where the user names none: more gains nothing (benchmarks/batch_sizes.py)."""
     values = shape[0] * shape[1] * shape[2]
-    budget, least, most = (2**19, 32, 4096) if device.type == "cpu" else (2**24, 64, 8192)
+    budget, least, most = (2**21, 32, 4096) if device.type == "cpu" else (2**24, 64, 8192)
     return max(least, min(most, budget // values // _ROW_MULTIPLE * _ROW_MULTIPLE))
 
 

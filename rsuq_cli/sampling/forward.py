@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -41,9 +42,9 @@ class Forward:
     ) -> None:
         self.device, self.precision = device, precision
         self.note = ""
-        module = model.to(device).eval()
-        folded = _folded(module, shape, device)
-        module = module if folded is None else folded
+        # Folded before it is moved: the device holds one model, not the given one and what folding leaves behind too.
+        folded = _folded(model.eval(), shape)
+        module = (model if folded is None else folded).to(device)
         spatial = any(isinstance(part, nn.Conv2d) for part in module.modules()) and device.type != "mps"
         if spatial:
             if folded is None:
@@ -77,13 +78,14 @@ class Forward:
         return logits
 
 
-def _folded(model: nn.Module, shape: tuple[int, ...], device: torch.device) -> nn.Module | None:
+def _folded(model: nn.Module, shape: tuple[int, ...]) -> nn.Module | None:
     """Returns a copy with batch norm folded into convolutions, None where there is none to fold or it does not fit.
 
     Jacob et al. 2018, section 3.2. A model that cannot be traced, or answers differently afterwards, stays as it is.
     """
     if not any(isinstance(part, nn.BatchNorm2d) for part in model.modules()):
         return None
+    device = next(chain(model.parameters(), model.buffers(), [torch.empty(0)])).device
     from torch.fx.experimental.optimization import fuse
 
     try:

@@ -127,7 +127,7 @@ def test_an_interrupted_run_goes_on_to_the_same_evidence(
     place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("ood", *blobs.flags, *SETS, *QUICK, "--batch-size", 64)
-    monkeypatch.setenv("INTERRUPT_AT", "110")
+    monkeypatch.setenv("INTERRUPT_AT", "112")
     stopped = rsuq(*arguments)
     monkeypatch.delenv("INTERRUPT_AT")
     assert stopped.exit_code == 130

@@ -22,6 +22,13 @@ class Half(nn.Module):
         m = x.flatten(1).sum(1) - 1.0
         return torch.stack([m, -m], 1)
 
+class Moody(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+    def forward(self, x):
+        return self.linear(nn.functional.dropout(x.flatten(1)))
+
 class Constant(nn.Module):
     def __init__(self, value):
         super().__init__()
@@ -36,6 +43,8 @@ def flat(): return nn.Flatten(0)
 def pair(): return Constant((1, 2))
 def nan(): return Constant(torch.full((2, 2), float('nan')))
 def whole(): return Constant(torch.zeros(2, 2, dtype=torch.int64))
+def crowd(): return nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(4, 2))
+def moody(): return Moody()
 def drop(): return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(4, 2))
 """
 SHAPE = (1, 2, 2)
@@ -128,6 +137,8 @@ def test_a_factory_with_a_weights_file(file: Path, tmp_path: Path) -> None:
         ("pair", "tuple"),
         ("nan", "not finite"),
         ("whole", "not finite floating-point"),
+        ("crowd", "depends on the others in its batch"),
+        ("moody", "answers differently each time"),
     ],
 )
 def test_a_network_that_does_not_fit_the_data_is_refused(file: Path, factory: str, words: str) -> None:
