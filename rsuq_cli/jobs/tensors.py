@@ -22,6 +22,7 @@ from rsuq_cli.certificates.evidence import Counts, counts_at
 from rsuq_cli.certificates.figures import Figures, figures
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.request import CertifyRequest, Sources
+from rsuq_cli.models.opening import check_output
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.sampling.engine import Engine
 
@@ -112,7 +113,8 @@ def certify(
     `rsuq certify`. Source: Cohen et al. 2019; Däubener et al. 2024 (arXiv 2410.20432).
 
     Raises:
-        BadInput: settings that cannot certify anything, images or labels of another shape, no threshold.
+        BadInput: settings that cannot certify anything, images or labels of another shape, no threshold, and a model
+            whose answer to an image depends on chance or on the other images of its batch.
     """
     where = resolve_device(device)
     request = CertifyRequest(
@@ -121,8 +123,10 @@ def certify(
         rule=rule, competitors=competitors,  # type: ignore[arg-type]
     )  # fmt: skip
     truth = _checked(images, labels)
+    shape, num_classes = _shape(images), _classes(model, images, where)
+    check_output(model, "the model", shape, num_classes, where)
     engine = Engine(
-        model, shape=_shape(images), num_classes=_classes(model, images, where), sigma=sigma, seed=seed, device=where,
+        model, shape=shape, num_classes=num_classes, sigma=sigma, seed=seed, device=where,
         precision=check_precision(precision, where), batch_size=batch_size,
     )  # fmt: skip
     edges = _edges(engine, request, calibration)

@@ -89,14 +89,16 @@ def content_sha256(module: nn.Module, *, salt: str = "") -> str:
     return digest.hexdigest()
 
 
-def check_output(module: nn.Module, spec: str, shape: Shape, num_classes: int) -> None:
+def check_output(
+    module: nn.Module, spec: str, shape: Shape, num_classes: int, device: torch.device | str = "cpu"
+) -> None:
     """Raises BadInput unless the module is a classifier of single inputs, as every certificate assumes.
 
     It has to map `[2, C, H, W]` to finite floating logits `[2, num_classes]`, and the logits of an input must be the
     same again, whatever the input beside it: noise samples are independent only if their answers are.
     """
-    image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    dark, bright = torch.zeros(shape), torch.ones(shape)
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
+    dark, bright = torch.zeros_like(image), torch.ones_like(image)
     logits = _tried(module, spec, torch.stack([image, dark]))
     if logits.ndim != 2 or logits.shape[0] != 2:
         raise BadInput(

@@ -119,3 +119,9 @@ def test_images_that_are_none_are_refused(images: torch.Tensor, labels: Any, mes
 def test_a_model_that_gives_no_logits_is_refused() -> None:
     with pytest.raises(BadInput, match="the model gives shape"):
         certify(nn.Flatten(0), torch.rand(2, 1, 2, 2), sigma=0.25, threshold=0.5)
+
+
+def test_a_model_whose_answers_depend_on_the_batch_is_refused(images: torch.Tensor) -> None:
+    crowd = nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(BadInput, match="depends on the others in its batch"):
+        certify(crowd, images, sigma=0.25, threshold=0.5)

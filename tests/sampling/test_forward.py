@@ -51,9 +51,12 @@ def test_preparation_changes_nothing_but_rounding(
     forward = forward_of(model, shape)
     classes, found = forward(images)
     logits = expected_logits(model, images)
-    torch.testing.assert_close(forward.logits(images), logits, rtol=1e-3, atol=1e-4)
+    prepared = forward.logits(images)
+    torch.testing.assert_close(prepared, logits, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(found.values, scores(logits).values, rtol=1e-3, atol=1e-4)
-    assert (classes == logits.argmax(dim=1)).float().mean() > 0.9
+    # A vote may differ only where the two largest logits are as near to each other as rounding moves them.
+    top, moved = logits.topk(2, dim=1).values, (prepared - logits).abs().amax(dim=1)
+    assert ((classes == logits.argmax(dim=1)) | (top[:, 0] - top[:, 1] <= 2 * moved)).all()
     assert preparation is None or forward.preparation == preparation
     assert forward.note == ""
 
