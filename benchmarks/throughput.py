@@ -139,7 +139,7 @@ class Bench:
         """(c)."""
         engine, case = self.engine, self.case
         counts = torch.zeros(case.inputs, case.classes, dtype=torch.int64, device=self.device)
-        images, indices = self.images.to(self.device), range(case.inputs)
+        images, indices = self.images, range(case.inputs)
         tasks = (Task(p, (Stretch(Stream.ESTIMATION, 0, case.n),)) for p in range(case.inputs))
         for batch in pack(tasks, engine.batch_size):
             with inference(self.device, engine.precision):

@@ -95,6 +95,13 @@ def keep_freed_memory() -> None:
         library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Returns the tensor on the device, without waiting for what the device is doing."""
+    if device.type == "cuda" and tensor.device.type == "cpu" and torch.cuda.is_available():
+        tensor = tensor.pin_memory()  # a copy from other memory may wait for the forward pass before it
+    return tensor.to(device, non_blocking=True)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Returns whether an exception of torch says that the device's memory is full."""
     if isinstance(error, torch.OutOfMemoryError):

@@ -1,8 +1,9 @@
 """The sampling engine: inputs and noise in, counts out.
 
-Invariant: counts stay on the device while they are gathered, and memory depends on the batch, never on n. On the CPU
-the forward pass sees a multiple of 32 rows (the last are padding): from 16 rows on, its kernels give every row the same
-bits whatever the batch size, so the evidence does not depend on it. Elsewhere, and compiled, batches are always full.
+Invariant: counts stay on the device while they are gathered, and its memory depends on the batch alone, not on n or on
+how many inputs there are. On the CPU the forward pass sees a multiple of 32 rows (the last are padding): from 16 rows
+on, its kernels give every row the same bits whatever the batch size, so the evidence does not depend on it. Elsewhere,
+and compiled, batches are always full.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import nn
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.errors import RunIncomplete
 from rsuq_cli.measures import MEASURES
-from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory, keep_freed_memory
+from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory, keep_freed_memory, sent
 from rsuq_cli.sampling.forward import Forward, Preparation
 from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
@@ -55,7 +56,7 @@ class _Outcome(NamedTuple):
 
 
 def automatic_batch_size(shape: tuple[int, int, int], device: torch.device) -> int:
-    """Returns the rows of a batch where the user names none: more gains nothing (benchmarks/batch_sizes.py)."""
+    """Returns the rows of a batch where the user names none; on a CPU larger ones gain nothing (`batch_sizes.py`)."""
     values = shape[0] * shape[1] * shape[2]
     budget, least, most = (2**21, 32, 4096) if device.type == "cpu" else (2**24, 64, 8192)
     return max(least, min(most, budget // values // _ROW_MULTIPLE * _ROW_MULTIPLE))
@@ -124,7 +125,6 @@ class Engine:
         Tasks are taken when there is room in a batch, so an iterable can make them from what was yielded before.
         """
         bins = Bins(edges, self.num_classes, self.device)
-        images = images.to(self.device)
         tally: Tally | None = None
         waiting: Tally | None = None
         for batch in pack(tasks, self.batch_size):
@@ -143,7 +143,6 @@ class Engine:
         self, images: torch.Tensor, indices: Indices, *, draws: int
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Returns every measure on `draws` noisy copies of each image, `[N * draws]`, from the calibration stream."""
-        images = images.to(self.device)
         tasks = (Task(p, (Stretch(Stream.CALIBRATION, 0, draws),)) for p in range(len(images)))
         parts = []
         for batch in pack(tasks, self.batch_size):
@@ -183,10 +182,12 @@ class Engine:
 
         Rows after those of the pieces are padding, with old contents.
         """
+        # Only the inputs of this batch: all of them together may be more than the device holds.
+        here = sent(images[[piece.position for piece in batch]], self.device)
         wanted, row = [], 0
-        for piece in batch:
+        for image, piece in zip(here, batch, strict=True):
             out = self._buffer[row : row + piece.size]
-            wanted.append(Copies(out, images[piece.position], piece.stream, int(indices[piece.position]), piece.start))
+            wanted.append(Copies(out, image, piece.stream, int(indices[piece.position]), piece.start))
             row += piece.size
         self._noise.write(wanted)
         return self._buffer[: self._rows(row)]

@@ -39,7 +39,6 @@ def sample_until(
 ) -> Iterator[list[Counted]]:  # fmt: skip
     """Yields inputs as they finish, as `Engine.sample` does, each with as many estimation samples as it needed."""
     paths = _Paths(len(images), n0, decider)
-    images = images.to(engine.device)
     # An engine's counting ends when there is nothing to ask for until it has reported what it holds.
     while paths.open:
         for counted in engine.count(images, indices, edges, paths.tasks()):

@@ -13,6 +13,7 @@ import torch
 
 from rsuq_cli.certificates.evidence import SUM_UNIT, Histogram, MeasureEdges, Sums
 from rsuq_cli.measures import MEASURES
+from rsuq_cli.sampling.device import sent
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Piece
 from rsuq_cli.uncertainty import Scores
@@ -108,4 +109,4 @@ class Tally:
         values = [self.slots[piece.task] * len(STREAMS) + piece.stream for piece in batch]
         used = np.repeat(np.asarray(values, dtype=np.int64), [piece.size for piece in batch])
         out[: len(used)] = used
-        return torch.from_numpy(out).to(self.counts.device, non_blocking=True)
+        return sent(torch.from_numpy(out), self.counts.device)
