@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,17 +124,24 @@ class _Run:
         if not todo:
             self.watcher.say(f"{run}: all {len(self.split)} inputs are sampled already; nothing to do")
             return
-        if not self.engine.meter.rate:
-            self.engine.uncertainties(self.split.images[:1], self.split.indices[:1], draws=self.engine.batch_size)
         samples = request.n0 + request.n
+        rate = self._warm_rate(todo * samples)
         resumed = f" ({len(self.split) - todo} were finished before)" if todo < len(self.split) else ""
         most = "about" if request.stopping is None else "at most"
         self.watcher.say(
             f"{run}: {todo:,} inputs{resumed} × {samples:,} samples, {most} "
-            f"{_duration(todo * samples / self.engine.meter.rate)} on {self.engine.device} "
+            f"{_duration(todo * samples / rate)} on {self.engine.device} "
             f"({self.engine.precision}, batches of {self.engine.batch_size}); "
             f"no radius can exceed {request.ceiling:.3f}"
         )
+
+    def _warm_rate(self, samples: int) -> float:
+        """Returns the engine's samples per second in one more batch: the first ones pay for everything's start."""
+        meter, draws = self.engine.meter, min(self.engine.batch_size, samples)
+        for _ in range(1 if meter.samples else 2):
+            before = replace(meter)
+            self.engine.uncertainties(self.split.images[:1], self.split.indices[:1], draws=draws)
+        return (meter.samples - before.samples) / (meter.seconds - before.seconds)
 
     def _sample(self, todo: Sequence[int]) -> None:
         images, indices = self.split.images[list(todo)], self.split.indices[list(todo)]
