@@ -35,6 +35,7 @@ MEANINGS = {
     "scoring_id": "the scoring that it belongs to",
     "audit_id": "the audit that it belongs to",
     "checkpoint_id": "the checkpoint that was certified, none for weights of another program",
+    "checkpoint_tag.checkpoint_id": "the checkpoint that it belongs to",
     "model": "name in the zoo, or your own `file.py:factory`",
     "dataset": "name or path of the data set, with `@SIZE` where images were resized",
     "sigma": "noise level, pixel units",
@@ -106,7 +107,12 @@ MEANINGS = {
     "ood_set": "the set scored, the data set's own name for in-distribution inputs",
     "score": "which score",
     "value": "its value",
-    "name": "which figure",
+    "name": "what somebody called it",
+    "metric.name": "which figure",
+    "note": "what somebody wrote about it",
+    "tag": "a word that somebody gave it",
+    "history": "what each epoch of the training came to, JSON list; none where it is not known",
+    "unanswered": "samples whose logits were not all finite: they count against every class",
     "radius": "radius of an attack or ball, pixel units",
     "low": "lower end of the interval",
     "high": "upper end of the interval",
@@ -277,7 +283,8 @@ def _table(connection: sqlite3.Connection, name: str) -> str:
         marks = ["key"] if position else []
         marks += [f"→ {keys[column]}"] if column in keys else []
         marks += [] if required or position else ["may be null"]
-        lines.append(f"| `{column}` | {kind.lower()} | {', '.join(marks)} | {_cell(MEANINGS.get(column, ''))} |")
+        meaning = MEANINGS.get(f"{name}.{column}", MEANINGS.get(column, ""))
+        lines.append(f"| `{column}` | {kind.lower()} | {', '.join(marks)} | {_cell(meaning)} |")
     (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchone()
     checks = [f"- `{_cell(check)}`" for check in _checks(sql)]
     parts = [f"## {name}", described or "", "\n".join(["| column | type | | |", "|---|---|---|---|", *lines])]

@@ -66,7 +66,8 @@ _BROKEN = text("""
 SELECT input_index FROM audit_ball WHERE audit_id = :audit_id AND guarantee = :guarantee AND broken ORDER BY input_index
 """)
 _EVIDENCE = text("""
-SELECT input_index, label, n0, n, counts, seconds FROM evidence WHERE run_id = :run_id AND input_index IN :inputs
+SELECT input_index, label, n0, n, counts, seconds, unanswered FROM evidence
+WHERE run_id = :run_id AND input_index IN :inputs
 ORDER BY input_index
 """).bindparams(bindparam("inputs", expanding=True))
 

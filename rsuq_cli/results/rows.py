@@ -42,7 +42,10 @@ class StoredEdges(NamedTuple):
 
 @dataclass(frozen=True)
 class NewCheckpoint:
-    """A trained model's file; `sha256` of its bytes is what identifies it. Accuracies in [0, 1], None if unknown."""
+    """A trained model's file; `sha256` of its bytes is what identifies it. Accuracies in [0, 1], None if unknown.
+
+    `history` has one object for each epoch of its training, None where it is not known.
+    """
 
     model: str
     dataset: str
@@ -53,6 +56,9 @@ class NewCheckpoint:
     accuracy_clean: float | None
     accuracy_noisy: float | None
     configuration: Mapping[str, Any]
+    name: str | None = field(default=None, kw_only=True)
+    note: str | None = field(default=None, kw_only=True)
+    history: Sequence[Mapping[str, Any]] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,8 @@ class NewRun:
     source: str | None = None
     warnings: Sequence[str] | None = None
     class_names: Sequence[str] | None = None
+    name: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,8 @@ class RunRow:
     seconds: float
     finished: int
     scorings: int
+    name: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +175,10 @@ class NewScoring:
 
 @dataclass(frozen=True)
 class EvidenceRow:
-    """What was counted for one input; `counts` are the compressed histograms, as the evidence packs them."""
+    """What was counted for one input; `counts` are the compressed histograms, as the evidence packs them.
+
+    `unanswered` is how many of its n0 + n samples had logits that were not all finite.
+    """
 
     input_index: int
     label: int
@@ -173,6 +186,7 @@ class EvidenceRow:
     n: int
     counts: bytes
     seconds: float
+    unanswered: int = 0
 
 
 @dataclass(frozen=True)

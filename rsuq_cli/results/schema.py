@@ -17,7 +17,7 @@ import rsuq_cli
 from rsuq_cli.errors import DatabaseError
 from rsuq_cli.results.location import Location
 
-SCHEMA_HEAD = "0002"
+SCHEMA_HEAD = "0003"
 # A name of our own: programs that share Alembic's default table corrupt each other's versions.
 VERSION_TABLE = "rsuq_version"
 

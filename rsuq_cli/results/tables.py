@@ -25,6 +25,18 @@ class Checkpoint(SQLModel, table=True):
     accuracy_noisy: float | None
     configuration: str = Field(sa_type=Text)
     created_at: str
+    name: str | None
+    note: str | None = Field(sa_type=Text)
+    history: str | None = Field(sa_type=Text)
+
+
+class CheckpointTag(SQLModel, table=True):
+    """A word that somebody gave a checkpoint."""
+
+    __tablename__ = "checkpoint_tag"
+
+    checkpoint_id: int = Field(primary_key=True, foreign_key="checkpoint.id", ondelete="CASCADE")
+    tag: str = Field(primary_key=True)
 
 
 class Run(SQLModel, table=True):
@@ -61,6 +73,17 @@ class Run(SQLModel, table=True):
     created_at: str
     updated_at: str
     seconds: float
+    name: str | None
+    note: str | None = Field(sa_type=Text)
+
+
+class RunTag(SQLModel, table=True):
+    """A word that somebody gave a run."""
+
+    __tablename__ = "run_tag"
+
+    run_id: int = Field(primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    tag: str = Field(primary_key=True)
 
 
 class BinEdges(SQLModel, table=True):
@@ -84,6 +107,7 @@ class Evidence(SQLModel, table=True):
     n: int
     counts: bytes
     seconds: float
+    unanswered: int
 
 
 class Scoring(SQLModel, table=True):

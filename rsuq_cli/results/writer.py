@@ -94,7 +94,13 @@ def newest_checkpoint(db: Database, model: str, dataset: str, sigma: float) -> C
     wanted = select(CHECKPOINT).where(c.model == model, c.dataset == dataset, c.sigma == finite("sigma", sigma))
     with db.read() as connection:
         row = connection.execute(wanted.order_by(c.created_at.desc(), c.id.desc()).limit(1)).mappings().first()
-    return None if row is None else CheckpointRow(**{**row, "configuration": json.loads(row["configuration"])})
+    return None if row is None else checkpoint_row(row)
+
+
+def checkpoint_row(row: RowMapping) -> CheckpointRow:
+    """Returns a row of the table as it was recorded."""
+    parsed = {name: json.loads(row[name]) for name in ("configuration", "history") if row[name] is not None}
+    return CheckpointRow(**{**row, **parsed})
 
 
 def start_run(db: Database, new: NewRun, *, fresh: bool = False) -> RunHandle:
@@ -217,7 +223,7 @@ def evidence_without_samples(db: Database, run_id: int, scoring_id: int) -> Iter
 
 def _pages(db: Database, run_id: int, scoring_id: int | None) -> Iterator[EvidenceRow]:
     e, s = EVIDENCE.c, CERTIFIED_SAMPLE.c
-    columns = (e.input_index, e.label, e.n0, e.n, e.counts, e.seconds)
+    columns = (e.input_index, e.label, e.n0, e.n, e.counts, e.seconds, e.unanswered)
     wanted = select(*columns).where(e.run_id == run_id).order_by(e.input_index).limit(PAGE)
     if scoring_id is not None:
         scored = select(s.input_index).where(s.scoring_id == scoring_id, s.input_index == e.input_index)

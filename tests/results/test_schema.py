@@ -36,6 +36,9 @@ VIOLATIONS: list[tuple[str, dict[str, Any], str]] = [
     ("evidence", {"input_index": -1}, "evidence_input_index"),
     ("evidence", {"n0": -1}, "evidence_samples"),
     ("evidence", {"seconds": -1.0}, "evidence_seconds"),
+    ("evidence", {"unanswered": 1101}, "evidence_unanswered"),
+    ("run_tag", {"tag": ""}, "run_tag_not_empty"),
+    ("checkpoint_tag", {"tag": ""}, "checkpoint_tag_not_empty"),
     ("scoring", {"coverage": 1.1}, "scoring_coverage"),
     ("scoring", {"rule": "best"}, "scoring_rule"),
     ("scoring", {"competitors": "none"}, "scoring_competitors"),
@@ -100,7 +103,9 @@ def valid_rows(made: Any) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
     return {
         "checkpoint": checkpoint,
+        "checkpoint_tag": {"checkpoint_id": 1, "tag": "baseline"},
         "run": run,
+        "run_tag": {"run_id": 1, "tag": "paper"},
         "bin_edges": {"run_id": 1, "measure": "entropy", "edges": b"", "coverages": b""},
         "evidence": {"run_id": 1, **vars(made.evidence(0))},
         "scoring": scoring,
@@ -255,7 +260,7 @@ def test_the_order_of_radii_is_asked_only_where_it_is_proved(db: Database, made:
 def test_deleting_a_run_deletes_what_came_of_it_and_nothing_else(filled: sqlite3.Connection) -> None:
     filled.execute("DELETE FROM run")
     left = {table for table in OURS if filled.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]}
-    assert left == {"checkpoint"}
+    assert left == {"checkpoint", "checkpoint_tag"}
     filled.close()
 
 
@@ -267,7 +272,7 @@ def test_deleting_a_checkpoint_keeps_its_runs(filled: sqlite3.Connection) -> Non
 
 def test_a_row_without_its_run_is_refused(db: Database) -> None:
     with pytest.raises(IntegrityError, match="FOREIGN KEY"), db.transaction() as connection:
-        connection.execute(text("INSERT INTO evidence VALUES (99, 0, 1, 10, 10, x'00', 0.5)"))
+        connection.execute(text("INSERT INTO evidence VALUES (99, 0, 1, 10, 10, x'00', 0.5, 0)"))
 
 
 def test_a_scoring_without_threshold_is_stored_once(filled: sqlite3.Connection, made: Any) -> None:
