@@ -18,10 +18,11 @@ from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import BinaryIO, Literal, TextIO, cast, get_args
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from rsuq_cli.errors import BadInput
 from rsuq_cli.formats import MACHINE_FORMATS, MachineFormat, Record, write_records
@@ -223,10 +224,21 @@ def _latex(cell: str) -> str:
     return "".join(special.get(character, character) for character in cell)
 
 
+class _Bar(Progress):
+    """A progress bar with a line of its own for what there is to say: beside the bar it would break it."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Yields the bar and, where there is one, the note of its task, cut to the width of the terminal."""
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            if note := task.fields["note"]:
+                yield Text(note, style="dim", no_wrap=True, overflow="ellipsis")
+
+
 class Reporter:
     """Tells a user at a terminal how far work is: a bar where there is one, else a plain line now and then."""
 
-    PLAIN_SECONDS = 10.0
+    PLAIN_SECONDS = 30.0
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
@@ -247,7 +259,7 @@ class Reporter:
         self._started = self._spoke = time.monotonic()
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=err(), transient=True)
+            self._bar = _Bar(*columns, console=err(), transient=True)
             self._bar.start()
             self._task = self._bar.add_task(task, total=total, note="")
 
@@ -255,13 +267,13 @@ class Reporter:
         """Adds finished units."""
         self._done += units
         if self._bar and self._task is not None:
-            self._bar.update(self._task, advance=units, note=escape(note))
+            self._bar.update(self._task, advance=units, note=note)
             return
         now = time.monotonic()
         if now - self._spoke >= self.PLAIN_SECONDS and self._done:
             self._spoke = now
             left = (now - self._started) / self._done * (self._total - self._done)
-            say(f"{self._name}: {self._done:,} of {self._total:,}, {left:.0f} s to go" + (f"; {note}" if note else ""))
+            say(f"{self._name}: {self._done:,} of {self._total:,}, {left:,.0f} s to go" + (f"; {note}" if note else ""))
 
     def end(self) -> None:
         """Ends the task, done or not."""

@@ -200,24 +200,24 @@ def test_without_a_terminal_progress_is_a_plain_line_now_and_then(
 ) -> None:
     reporter = Reporter()
     reporter.begin("certify", 4000)
-    for seconds in (1, 4, 6, 2, 3):
+    for seconds in (2, 12, 17, 6, 9):
         clock[0] += seconds
         reporter.advance(500, "epoch 1")
     reporter.end()
     captured = capsys.readouterr()
     assert captured.out == ""
-    # Eleven seconds in: 1,500 done, 2,500 to go at the same rate. The next line would be due ten seconds later.
-    assert captured.err == "certify: 1,500 of 4,000, 18 s to go; epoch 1\n"
+    # 31 seconds in: 1,500 done, 2,500 to go at the same rate. The next line would be due thirty seconds later.
+    assert captured.err == "certify: 1,500 of 4,000, 52 s to go; epoch 1\n"
 
 
 def test_a_second_task_starts_from_nothing(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     reporter = Reporter()
     for total in (10, 20):
         reporter.begin("task", total)
-        clock[0] += 11
+        clock[0] += 31
         reporter.advance(5)
         reporter.end()
-    assert capsys.readouterr().err.splitlines() == ["task: 5 of 10, 11 s to go", "task: 5 of 20, 33 s to go"]
+    assert capsys.readouterr().err.splitlines() == ["task: 5 of 10, 31 s to go", "task: 5 of 20, 93 s to go"]
 
 
 def test_at_a_terminal_there_is_a_bar_and_lines_stay_whole(
@@ -236,3 +236,25 @@ def test_at_a_terminal_there_is_a_bar_and_lines_stay_whole(
     assert captured.out == ""
     assert "cpu is out of memory: [32]" in captured.err
     assert "4/10" in captured.err
+
+
+@pytest.mark.parametrize("columns", [40, 80, 100])
+def test_a_long_note_has_a_line_of_its_own_and_never_breaks_the_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    reporter = Reporter()
+    reporter.begin("certify", 3_600_000)
+    reporter.advance(1_200_000, "12,000 inputs: " + "91.3 % right, " * 12)
+    assert reporter._bar is not None
+    lines = reporter._bar.console.render_lines(reporter._bar.get_renderable(), pad=False)
+    reporter.end()
+    shown = ["".join(segment.text for segment in line) for line in lines]
+    assert len(shown) == 2
+    assert shown[0].startswith("certify ")
+    assert shown[1].startswith("12,000 inputs: 91.3 % right, ")
+    assert shown[1].endswith("…")
+    assert all(len(line) <= columns for line in shown)
+    capsys.readouterr()

@@ -26,6 +26,7 @@ from rsuq_cli.jobs.opening import Opened, open_sources
 from rsuq_cli.jobs.recording import configuration_hash, configuration_of, new_run
 from rsuq_cli.jobs.request import CertifyRequest
 from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, of_run, sample_rows, score_stored
+from rsuq_cli.jobs.standing import Standing, standing_of
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.rows import EvidenceRow, NewScoring, RunHandle, Status
@@ -146,16 +147,18 @@ class _Run:
     def _sample(self, todo: Sequence[int]) -> None:
         images, indices = self.split.images[list(todo)], self.split.indices[list(todo)]
         before, last, said = self.sampler.meter.samples, time.monotonic(), 0
+        standing = standing_of(self.db, self.scored[0])
         self.watcher.begin("certify", len(todo) * (self.request.n0 + self.request.n))
         try:
             with self.sampler:
                 for finished in self._finished(images, indices):
                     now = time.monotonic()
                     if finished:
-                        self._store([(todo[one.position], one) for one in finished], (now - last) / len(finished))
+                        whole = [(todo[one.position], one) for one in finished]
+                        self._store(whole, (now - last) / len(whole), standing)
                         last = now
                     spared = sum(self.request.n - _draws(one) for one in finished)
-                    self.watcher.advance(self.sampler.meter.samples - before + spared)
+                    self.watcher.advance(self.sampler.meter.samples - before + spared, str(standing))
                     before = self.sampler.meter.samples
                     for notice in self.sampler.notices[said:]:
                         self.watcher.say(notice)
@@ -170,7 +173,7 @@ class _Run:
         decider = Decider(stopping, tuple(self.scored), self.edges)
         return self.sampler.sample(images, indices, self.edges, n0=n0, n=stopping.n, decider=decider)
 
-    def _store(self, finished: Sequence[tuple[int, Counted]], seconds: float) -> None:
+    def _store(self, finished: Sequence[tuple[int, Counted]], seconds: float, standing: Standing) -> None:
         inputs = [
             LabelledEvidence(int(self.split.indices[p]), int(self.split.labels[p]), one.histograms)
             for p, one in finished
@@ -180,7 +183,9 @@ class _Run:
                         encode(counted.histograms, counted.sums), seconds)
             for one, (_, counted) in zip(inputs, finished, strict=True)
         ]  # fmt: skip
-        store_inputs(self.db, self.handle.id, rows, sample_rows(inputs, self.scored, self.edges))
+        certificates = sample_rows(inputs, self.scored, self.edges)
+        store_inputs(self.db, self.handle.id, rows, certificates)
+        standing.add(certificates)
 
     def _score_finished(self) -> None:
         """Makes the certificates that are asked for now of evidence that was stored before."""

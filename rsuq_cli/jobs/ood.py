@@ -173,15 +173,16 @@ class _Run:
 
     def _sample(self, todo: Sequence[Sequence[int]]) -> None:
         certify = self.request.certify
+        done = {side.name: len(side) - len(positions) for side, positions in zip(self.sides, todo, strict=True)}
         self.watcher.begin("ood", sum(map(len, todo)) * (certify.n0 + certify.n))
         try:
             with self.sampler:
                 for side, positions in zip(self.sides, todo, strict=True):
-                    self._sample_side(side, list(positions))
+                    self._sample_side(side, list(positions), done)
         finally:
             self.watcher.end()
 
-    def _sample_side(self, side: Side, positions: list[int]) -> None:
+    def _sample_side(self, side: Side, positions: list[int], done: dict[str, int]) -> None:
         certify, meter = self.request.certify, self.sampler.meter
         images, numbers = side.split.images[positions], np.asarray(side.noise_numbers)[positions]
         before, last = meter.samples, time.monotonic()
@@ -191,8 +192,13 @@ class _Run:
                 whole = [one._replace(position=positions[one.position]) for one in finished]
                 self._store(side, whole, (now - last) / len(whole))
                 last = now
-            self.watcher.advance(meter.samples - before, side.name)
+                done[side.name] += len(whole)
+            self.watcher.advance(meter.samples - before, self._shares(done))
             before = meter.samples
+
+    def _shares(self, done: Mapping[str, int]) -> str:
+        """Returns how much of each set is done, named without the folders of its path."""
+        return ", ".join(f"{Path(side.name).name} {100 * done[side.name] // len(side)} %" for side in self.sides)
 
     def _store(self, side: Side, finished: Sequence[Counted], seconds: float) -> None:
         certify = self.request.certify
