@@ -16,7 +16,10 @@ def train(
     dataset: options.Dataset = "digits",
     hold_out_classes: Annotated[
         str | None,
-        typer.Option(help="Classes, such as 8,9, left out of training: near out-of-distribution data.", metavar="IDS"),
+        typer.Option(
+            help="Classes, such as 8,9 or cat, left out of training: near out-of-distribution data. Names, or ids.",
+            metavar="CLASSES",
+        ),
     ] = None,
     objective: Annotated[str, typer.Option(help="What is minimised under noise.")] = "gaussian",
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="what suits")] = None,
@@ -45,7 +48,7 @@ def train(
     from rsuq_cli.reports.checkpoints import checkpoint_table
 
     if hold_out_classes is not None:
-        from rsuq_cli.datasets.held_out import without
+        from rsuq_cli.datasets.names import without
 
         dataset = without(dataset, hold_out_classes)
     sources = Sources(model, dataset, None, data_dir, image_size, device, precision)

@@ -6,12 +6,14 @@ Invariant: opening imports and reads only what the named set needs.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import platformdirs
 
 from rsuq_cli.datasets.dataset import Dataset
-from rsuq_cli.datasets.held_out import HeldOutDataset, held_out_name
+from rsuq_cli.datasets.held_out import HeldOutDataset
+from rsuq_cli.datasets.names import held_out_name, parted
 from rsuq_cli.errors import BadInput, nearest
 
 EMBEDDED = ("digits",)
@@ -19,22 +21,25 @@ TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
 OWN = ("folder:PATH", "npz:PATH")
 
 
-def open_dataset(name: str, *, data_dir: Path | None = None, image_size: int | None = None) -> Dataset:
+def open_dataset(
+    name: str, *, data_dir: Path | None = None, image_size: int | None = None, recorded: Sequence[str] | None = None
+) -> Dataset:
     """Returns the data set called `name`: one of `EMBEDDED` or `TORCHVISION`, `folder:PATH` or `npz:PATH`.
 
     Any of them with classes held out is `NAME-without-CLASSES`, such as `digits-without-8,9`.
 
     `data_dir` is where the torchvision sets are found or downloaded to (default: `default_data_dir()`); `image_size`
-    resizes every image to a square of that side in pixels.
+    resizes every image to a square of that side in pixels; `recorded` are the class names that results of these data
+    are kept with, for names that can be read in two ways.
 
     Raises `BadInput` for an unknown name, an image size below 1, and a path that does not hold such a data set.
     """
     if image_size is not None and image_size < 1:
         raise BadInput(f"the image size {image_size} is below 1 pixel", "give the side of the square in pixels")
-    kind, colon, path = name.partition(":")
-    if (parts := held_out_name(name)) and not (colon and Path(path).expanduser().exists()):
+    if parts := held_out_name(name):
         whole = open_dataset(parts.dataset, data_dir=data_dir, image_size=image_size)
-        return HeldOutDataset(whole, parts.classes)
+        return HeldOutDataset(whole, parts.classes, recorded)
+    kind, colon, path = name.partition(":")
     if colon and kind in ("folder", "npz"):
         return _open_path(kind, path, image_size)
     if name == "digits":
@@ -78,4 +83,6 @@ def _hint(name: str) -> str:
             return f"for your own images write folder:{name}"
         if name and Path(name).is_file():
             return f"for your own arrays write npz:{name}"
+    if (sized := parted(name)).image_size is not None:
+        return f"images are resized with --dataset {sized.dataset} --image-size {sized.image_size}"
     return nearest(name, (*EMBEDDED, *TORCHVISION, *OWN))

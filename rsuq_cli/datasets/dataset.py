@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
@@ -20,6 +21,8 @@ from rsuq_cli.errors import BadInput
 
 SplitName = Literal["train", "calibration", "test"]
 Indices = npt.NDArray[np.int64]
+# Takes one line that is for the user.
+Listener = Callable[[str], None]
 
 
 class Arrays(NamedTuple):
@@ -87,9 +90,24 @@ class Dataset(ABC):
         self.augment_crop = augment_crop
         self.augment_flip = augment_flip
         self._held: WeakValueDictionary[tuple[str, bytes], Split] = WeakValueDictionary()
+        self._notes: list[str] = []
+        self._listener: Listener | None = None
 
     def __repr__(self) -> str:
         return f"<data set {self.name}: {self.num_classes} classes, shape {self.shape}>"
+
+    def note(self, line: str) -> None:
+        """Keeps what a user should know of how the data are read, and says it once, as soon as somebody listens."""
+        if line not in self._notes:
+            self._notes.append(line)
+            if self._listener is not None:
+                self._listener(line)
+
+    def tell(self, listener: Listener) -> None:
+        """Says every note so far to `listener`, and from now on each as it comes."""
+        self._listener = listener
+        for line in self._notes:
+            listener(line)
 
     @property
     def num_classes(self) -> int:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rsuq_cli.datasets.names import held_out_name
 from rsuq_cli.errors import BadInput, RsuqError
+from rsuq_cli.jobs.data_of_run import data_of, open_data_of
 from rsuq_cli.results.rows import RunRow
 
 if TYPE_CHECKING:
@@ -49,16 +51,16 @@ def input_images(run: RunRow, wanted: Mapping[int, int], data_dir: Path | None =
 
 
 def _load(run: RunRow, indices: list[int], data_dir: Path | None) -> Split:
-    name, at, size = run.dataset.rpartition("@")
-    resized = bool(at) and size.isdigit()
-    dataset = _open(name if resized else run.dataset, data_dir, int(size) if resized else None)
+    dataset = _open(run, data_dir)
     return dataset.load(run.split, np.asarray(indices, dtype=np.int64))  # type: ignore[arg-type]
 
 
-def _open(name: str, data_dir: Path | None, image_size: int | None) -> Dataset:
-    from rsuq_cli.datasets.catalogue import TORCHVISION, default_data_dir, open_dataset
+def _open(run: RunRow, data_dir: Path | None) -> Dataset:
+    from rsuq_cli.datasets.catalogue import TORCHVISION, default_data_dir
 
-    base = name.partition("-without-")[0]
+    name = data_of(run).dataset
+    parts = held_out_name(name)
+    base = parts.dataset if parts else name
     if base in TORCHVISION:
         from rsuq_cli.datasets.vision import VISION_SETS
 
@@ -66,7 +68,7 @@ def _open(name: str, data_dir: Path | None, image_size: int | None) -> Dataset:
         missing = [part for part in VISION_SETS[base].files.split(" and ") if not (folder / part).exists()]
         if missing:
             raise BadInput(f"{base} is not in {folder}")
-    return open_dataset(name, data_dir=data_dir, image_size=image_size)
+    return open_data_of(run, data_dir)
 
 
 def _uri(pixels: npt.NDArray[Any]) -> str:

@@ -6,7 +6,6 @@ machinery. Everything that could differ is compared before.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Split
 from rsuq_cli.datasets.ood_sets import spread
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.data_of_run import data_of
 from rsuq_cli.jobs.ood_request import OodRequest
 from rsuq_cli.jobs.opening import Opened
 from rsuq_cli.models.custom import is_custom
@@ -80,7 +80,7 @@ def settings_of_run(db: Database, run_id: int, given: Mapping[str, Any]) -> dict
         raise BadInput(f"run {run_id} is no certify run but {run.kind}", "rsuq db runs lists them")
     if run.status != "complete":
         raise BadInput(f"run {run_id} is not finished", "the same rsuq certify command goes on")
-    dataset, image_size = _parts(run.dataset)
+    dataset, image_size = data_of(run)
     settings: dict[str, Any] = {
         "model": run.model, "dataset": dataset, "sigma": run.sigma, "n0": run.n0, "n": run.n, "seed": run.seed,
         "split": run.split, "precision": run.precision,
@@ -126,15 +126,6 @@ def _weights(db: Database, run: RunRow) -> Path | None:
     # Without a weights file the source of a factory is its own file, or its name.
     own = run.source is None or (is_custom(run.model) and (run.source == run.model or run.source.endswith(".py")))
     return None if own else Path(str(run.source))
-
-
-def _parts(name: str) -> tuple[str, int | None]:
-    """Returns the data set's name and the image size that results are kept under: `digits@16` is digits at 16."""
-    sized = re.fullmatch(r"(.+)@(\d+)", name)
-    path = name.partition(":")[2]
-    if sized is None or (path and Path(path).exists()):
-        return name, None
-    return sized[1], int(sized[2])
 
 
 def _short(value: Any) -> str:

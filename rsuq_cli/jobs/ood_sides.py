@@ -19,7 +19,8 @@ import torch
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset, Indices, Split, SplitName, pixels
 from rsuq_cli.datasets.folder import FolderDataset
-from rsuq_cli.datasets.held_out import SEPARATOR, HeldOutDataset, held_out_name
+from rsuq_cli.datasets.held_out import HeldOutDataset
+from rsuq_cli.datasets.names import SEPARATOR, held_out_name, kept_under
 from rsuq_cli.datasets.ood_sets import HELD_OUT, open_ood_set, spread
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.ood_request import FEWEST_INPUTS, OodRequest
@@ -107,7 +108,7 @@ def _held_out_dataset(
     sources: Sources, dataset: str, image_size: int | None, sigma: float, database: str | Path | None
 ) -> str:
     """Returns the name of the data set that the model was trained on, with classes held out."""
-    suffix = f"@{image_size}" if image_size else ""
+    suffix = kept_under("", image_size)
     recorded = None
     if sources.weights:
         from rsuq_cli.models.checkpoints import read_metadata

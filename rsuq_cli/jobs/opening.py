@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.jobs.engines import Recipe
 from rsuq_cli.jobs.request import Sources
@@ -31,21 +32,17 @@ PUBLISHED_STATISTICS = {
 
 @dataclass(frozen=True)
 class Opened:
-    """A data set, its name with the image size where one was asked for, a model, its checkpoint if it is ours.
+    """A data set, the name it is kept under, the size its images were resized to, a model, its checkpoint if ours.
 
     `recipe` is how another process opens the same model.
     """
 
     dataset: Dataset
     dataset_name: str
+    image_size: int | None
     model: LoadedModel
     checkpoint: CheckpointRow | None
     recipe: Recipe
-
-
-def named(dataset: Dataset, image_size: int | None) -> str:
-    """Returns the name under which results are kept: images of another size are other data."""
-    return dataset.name if image_size is None else f"{dataset.name}@{image_size}"
 
 
 def open_sources(sources: Sources, sigma: float, database: str | Path | None, watcher: Watcher) -> Opened:
@@ -54,7 +51,8 @@ def open_sources(sources: Sources, sigma: float, database: str | Path | None, wa
     Raises BadInput where there is no such data set or model, or no checkpoint (with the command that trains one).
     """
     dataset = open_dataset(sources.dataset, data_dir=sources.data_dir, image_size=sources.image_size)
-    name = named(dataset, sources.image_size)
+    dataset.tell(watcher.say)
+    name = kept_under(dataset.name, sources.image_size)
     checkpoint = None if sources.weights else _checkpoint(sources.model, name, sigma, database)
     weights = sources.weights
     if checkpoint:
@@ -71,7 +69,7 @@ def open_sources(sources: Sources, sigma: float, database: str | Path | None, wa
         sources.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=weights, mean=mean, std=std
     )
     recipe = Recipe(sources.model, dataset.shape, dataset.num_classes, weights, mean, std, model.weights_sha256)
-    return Opened(dataset, name, model, checkpoint, recipe)
+    return Opened(dataset, name, sources.image_size, model, checkpoint, recipe)
 
 
 def _checkpoint(model: str, dataset: str, sigma: float, database: str | Path | None) -> CheckpointRow | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsuq_cli.datasets.held_out import without
+from rsuq_cli.datasets.names import without
 from rsuq_cli.jobs.ood_request import OodRequest
 from rsuq_cli.jobs.request import CertifyRequest, Sources
 from rsuq_cli.jobs.train import TrainRequest, train_run

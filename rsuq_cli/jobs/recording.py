@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from rsuq_cli.calibration import SAMPLES
 from rsuq_cli.certificates.evidence import MeasureEdges
+from rsuq_cli.jobs.data_of_run import IMAGE_SIZE
 from rsuq_cli.jobs.opening import Opened
 from rsuq_cli.jobs.request import CertifyRequest
 from rsuq_cli.models.checkpoints import library_versions
@@ -32,6 +33,7 @@ def configuration_of(
         "weights_sha256": opened.model.weights_sha256,
         "source_sha256": opened.model.source_sha256,
         "dataset": opened.dataset_name,
+        IMAGE_SIZE: opened.image_size,
         "split": request.split,
         "calibration_indices_sha256": hashlib.sha256(opened.dataset.calibration_indices.tobytes()).hexdigest(),
         "calibration_samples": SAMPLES,
@@ -53,7 +55,9 @@ def configuration_of(
 
 def configuration_hash(configuration: Mapping[str, Any]) -> str:
     """Returns the SHA-256 of a configuration, whatever the order of its parts."""
-    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+    # The size of the images is in the data set's name; runs from before it was recorded by itself are found again.
+    hashed = {name: value for name, value in configuration.items() if name != IMAGE_SIZE}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
 def new_run(

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.data_of_run import open_data_of
 from rsuq_cli.jobs.engines import Sampling
 from rsuq_cli.jobs.opening import PUBLISHED_STATISTICS
 from rsuq_cli.models.custom import is_custom
@@ -68,8 +68,7 @@ def reopen(
     """
     configuration = run.configuration
     place = resolve_device(run.device if device is None else device)
-    name, image_size = _parted(run.dataset)
-    dataset = open_dataset(name, data_dir=data_dir, image_size=image_size)
+    dataset = open_data_of(run, data_dir)
     file = weights or _weights_file(run)
     if file and not file.exists():
         raise BadInput(f"the weights of run {run.id} are recorded at {file}, which is not there", "give --weights")
@@ -85,12 +84,6 @@ def reopen(
         check_precision(run.precision, place), batch_size, _was_compiled(configuration),
     )  # fmt: skip
     return Reopened(run, dataset, model, sampling)
-
-
-def _parted(name: str) -> tuple[str, int | None]:
-    """Returns the data set and the size its images were resized to, from the name that results are kept under."""
-    head, at, size = name.rpartition("@")
-    return (head, int(size)) if at and size.isdecimal() else (name, None)
 
 
 def _weights_file(run: RunRow) -> Path | None:

@@ -19,8 +19,8 @@ from torch import nn
 
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.opening import named
 from rsuq_cli.jobs.request import Sources, check_sigma
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.checkpoints import CheckpointMetadata, save_checkpoint
@@ -84,7 +84,8 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
     dataset = open_dataset(
         request.sources.dataset, data_dir=request.sources.data_dir, image_size=request.sources.image_size
     )
-    name = named(dataset, request.sources.image_size)
+    dataset.tell(watcher.say)
+    name = kept_under(dataset.name, request.sources.image_size)
     settings = TrainSettings(
         sigma=request.sigma,
         epochs=default_epochs(request.sources.model, dataset) if request.epochs is None else request.epochs,

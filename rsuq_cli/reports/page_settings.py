@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 from rsuq_cli.console import Table
+from rsuq_cli.jobs.data_of_run import data_of
 from rsuq_cli.results.queries import Figures
 from rsuq_cli.results.rows import RunRow
 
@@ -80,11 +81,10 @@ def certify_commands(run: RunRow, scorings: Sequence[Figures]) -> list[str]:
     """Returns the commands that certify these scorings again, one for each; none for a run that was imported."""
     if run.kind != "certify":
         return []
-    dataset, at, size = run.dataset.rpartition("@")
-    resized = bool(at) and size.isdigit()
+    dataset, image_size = data_of(run)
     shared = {
-        "--model": run.model, "--dataset": dataset if resized else run.dataset,
-        "--image-size": size if resized else None, "--sigma": repr(run.sigma), "--n0": run.n0, "--n": run.n,
+        "--model": run.model, "--dataset": dataset, "--image-size": image_size,
+        "--sigma": repr(run.sigma), "--n0": run.n0, "--n": run.n,
         "--split": run.split, "--skip": run.skip, "--limit": run.subset_limit, "--seed": run.seed,
         "--device": run.device, "--precision": run.precision,
     }  # fmt: skip

@@ -86,6 +86,6 @@ def newest_held_out_checkpoint(
     with db.read() as connection:
         names = connection.execute(wanted.order_by(c.created_at.desc(), c.id.desc())).scalars().all()
     for name in names:
-        if name.startswith(prefix) and name.endswith(suffix):
+        if name.startswith(prefix) and name.endswith(suffix) and (suffix or "@" not in name[len(prefix) :]):
             return newest_checkpoint(db, model, name, sigma)
     return None

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from rsuq_cli.datasets.catalogue import open_dataset
-from rsuq_cli.datasets.held_out import HeldOutDataset, held_out_name, without
+from rsuq_cli.datasets.held_out import HeldOutDataset
+from rsuq_cli.datasets.names import held_out_name, without
 from rsuq_cli.errors import BadInput
 
 
@@ -85,3 +86,56 @@ def test_names_without_classes_are_no_such_names() -> None:
     assert held_out_name("digits") is None
     assert held_out_name("digits-without-") is None
     assert held_out_name("folder:/a-without-b/c") is None
+
+
+def _numbered(folder: Path, classes: int) -> str:
+    """Makes class folders 0, 1, 10, 11, 2, … whose names are not the ids that their order gives them."""
+    for part in ("train", "test"):
+        for name in range(classes):
+            inner = folder / part / str(name)
+            inner.mkdir(parents=True)
+            for number in range(3):
+                Image.new("L", (4, 4), 16 * name + number).save(inner / f"{number}.png")
+    return f"folder:{folder}"
+
+
+def _names(dataset: HeldOutDataset) -> list[str]:
+    return [dataset.whole.class_names[c] for c in dataset.held_out]
+
+
+def test_a_class_that_is_called_by_a_number_is_meant_by_its_name(tmp_path: Path) -> None:
+    dataset = _held_out(without(_numbered(tmp_path / "set", 12), "2,10"))
+    assert _names(dataset) == ["10", "2"]
+    assert _names(_held_out(dataset.name)) == ["10", "2"]
+    assert dataset.name == f"folder:{tmp_path}/set-without-=10,=2"
+    said: list[str] = []
+    dataset.tell(said.append)
+    assert said == [f"held out of folder:{tmp_path}/set: classes 10, 2"]
+
+
+def test_a_name_from_when_numbers_were_ids_opens_what_its_results_are_about(tmp_path: Path) -> None:
+    old = f"{_numbered(tmp_path / 'set', 12)}-without-2,3"
+    recorded = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+    dataset = open_dataset(old, recorded=recorded)
+    assert isinstance(dataset, HeldOutDataset)
+    assert _names(dataset) == ["10", "11"]
+    assert _names(_held_out(old)) == ["2", "3"]
+
+
+def test_an_id_stands_for_a_class_where_none_has_that_name(tmp_path: Path) -> None:
+    name = _numbered(tmp_path / "set", 11)
+    assert _names(_held_out(f"{name}-without-10")) == ["10"]
+    for part in ("train", "test"):
+        (tmp_path / "set" / part / "10").rename(tmp_path / "set" / part / "ten")
+    whole = open_dataset(name)
+    assert whole.class_names[10] == "ten"
+    assert _held_out(f"{name}-without-10").name == f"{name}-without-10"
+    assert _names(_held_out(f"{name}-without-10,ten")) == ["ten"]
+
+
+def test_a_class_that_no_name_can_say_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "set.npz"
+    images, labels = np.zeros((6, 4, 4), np.uint8), np.array([0, 1, 2, 0, 1, 2])
+    np.savez(path, x_test=images, y_test=labels, classes=np.array(["1,5", "0", "other"]))
+    with pytest.raises(BadInput, match="cannot be held out by its name"):
+        HeldOutDataset(open_dataset(f"npz:{path}"), ["1,5"])

@@ -1,0 +1,35 @@
+"""The data that a stored run is about: which set, at which size, and which of its inputs.
+
+Invariant: what a run recorded counts, and only where it recorded nothing is its name taken apart. Nothing here imports
+PyTorch before a data set is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsuq_cli.datasets.names import KeptName, kept_under, parted
+from rsuq_cli.results.rows import RunRow
+
+if TYPE_CHECKING:
+    from rsuq_cli.datasets.dataset import Dataset
+
+# Runs record the size that their images were resized to under this name; it is part of their data set's name already.
+IMAGE_SIZE = "image_size"
+
+
+def data_of(run: RunRow) -> KeptName:
+    """Returns the data set of a run as `--dataset` takes it, and the size its images were resized to."""
+    if IMAGE_SIZE not in run.configuration:
+        return parted(run.dataset)
+    size = run.configuration[IMAGE_SIZE]
+    return KeptName(run.dataset.removesuffix(kept_under("", size)), size)
+
+
+def open_data_of(run: RunRow, data_dir: Path | None = None) -> Dataset:
+    """Returns the data set of a run; raises BadInput where it cannot be found or read."""
+    from rsuq_cli.datasets.catalogue import open_dataset
+
+    name, image_size = data_of(run)
+    return open_dataset(name, data_dir=data_dir, image_size=image_size, recorded=run.class_names)
