@@ -11,13 +11,13 @@ from pathlib import Path
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
-from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.engines import Recipe
 from rsuq_cli.jobs.request import Sources
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.opening import LoadedModel, open_model
-from rsuq_cli.models.zoo import NAMES
+from rsuq_cli.models.zoo import NAMES, unknown_model
 from rsuq_cli.results.database import open_for_writing
 from rsuq_cli.results.location import locate
 from rsuq_cli.results.rows import CheckpointRow
@@ -68,6 +68,8 @@ def open_sources(sources: Sources, sigma: float, database: str | Path | None, wa
     model = open_model(
         sources.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=weights, mean=mean, std=std
     )
+    for note in model.notes:
+        watcher.say(note)
     recipe = Recipe(sources.model, dataset.shape, dataset.num_classes, weights, mean, std, model.weights_sha256)
     return Opened(dataset, name, sources.image_size, model, checkpoint, recipe)
 
@@ -82,7 +84,7 @@ def _checkpoint(model: str, dataset: str, sigma: float, database: str | Path | N
 
 def _untrained(sources: Sources, sigma: float) -> BadInput:
     if sources.model not in NAMES:
-        return BadInput(f"there is no model named {sources.model!r}", nearest(sources.model, NAMES))
+        return unknown_model(sources.model)
     options = f" --dataset {sources.dataset}" if sources.dataset != "digits" else ""
     options += f" --image-size {sources.image_size}" if sources.image_size else ""
     return BadInput(

@@ -17,6 +17,7 @@ from rsuq_cli.jobs.engines import Sampling
 from rsuq_cli.jobs.opening import PUBLISHED_STATISTICS
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.opening import LoadedModel, open_model
+from rsuq_cli.models.parts import located
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import RunRow
@@ -70,7 +71,7 @@ def reopen(
     place = resolve_device(run.device if device is None else device)
     dataset = open_data_of(run, data_dir)
     file = weights or _weights_file(run)
-    if file and not file.exists():
+    if file and not located(file).file.exists():
         raise BadInput(f"the weights of run {run.id} are recorded at {file}, which is not there", "give --weights")
     mean, std = PUBLISHED_STATISTICS.get(dataset.name, (None, None))
     model = open_model(

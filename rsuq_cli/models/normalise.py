@@ -6,17 +6,11 @@ Invariant: everything outside a model sees pixels in [0, 1]; mean and standard d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
-
-class Statistics(NamedTuple):
-    """Mean and standard deviation per channel, in pixel units; both of length C."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+from rsuq_cli.models.statistics import Statistics
 
 
 class Normalise(nn.Module):
@@ -40,6 +34,11 @@ class Normalise(nn.Module):
             raise ValueError(f"{len(mean)} channels cannot become {self.out_channels}")
         self.register_buffer("mean", torch.tensor(tuple(mean), dtype=torch.float32).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(tuple(std), dtype=torch.float32).view(-1, 1, 1))
+
+    @property
+    def statistics(self) -> Statistics:
+        """The mean and the standard deviation of each channel."""
+        return Statistics(tuple(self.mean.flatten().tolist()), tuple(self.std.flatten().tolist()))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         normalised = (images - self.mean) / self.std

@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.models.checkpoints import sha256_of
 from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
-from rsuq_cli.models.weights import StateDict, load_into, read_weights
+from rsuq_cli.models.parts import weights_sha256
+from rsuq_cli.models.statistics import NONE, Statistics
+from rsuq_cli.models.weights import Fit, StateDict, load_into, read_weights
 from rsuq_cli.models.zoo import Shape, build
 
 # Of the largest logit: far below what tells answers apart, far above what the order of additions changes.
@@ -31,7 +32,9 @@ class LoadedModel:
 
     `weights_sha256` is the hash of the weights file; for a factory's own weights, of its state dict and source file
     together (its source may hold constants). `source_sha256` is the hash of a factory's file, "" for the zoo. `source`
-    says where the weights come from; `metadata` is what the weights file says about itself.
+    says where the weights come from; `metadata` is what the weights file says about itself. `normalisation` is the one
+    in force where a zoo model's weights hold none, else None. `notes` are lines that whoever named the weights should
+    read.
     """
 
     module: nn.Module
@@ -40,6 +43,8 @@ class LoadedModel:
     source_sha256: str
     source: str
     metadata: dict[str, Any]
+    normalisation: Statistics | None = None
+    notes: tuple[str, ...] = ()
 
 
 def open_model(
@@ -65,18 +70,21 @@ def open_model(
         module = build(spec, shape=shape, num_classes=num_classes, mean=mean, std=std)
     source_sha256 = custom.source_sha256 if custom else ""
     metadata: dict[str, Any] = {}
+    fit = Fit(normalised=True, notes=())
     if weights is not None:
         state = read_weights(weights)
         _check_metadata(state, weights, shape, num_classes)
-        load_into(module, state, weights)
-        digest, source, metadata = sha256_of(weights), str(weights), state.metadata
+        fit = load_into(module, state, weights)
+        digest, source, metadata = weights_sha256(weights), str(weights), state.metadata
     elif custom is not None:
         digest, source = content_sha256(module, salt=source_sha256), str(custom.source_file or spec)
     else:
         raise BadInput(f"{spec} has no weights", f"train it with rsuq train --model {spec}, or give --weights")
     module.to("cpu").eval().requires_grad_(False)
     check_output(module, spec, shape, num_classes)
-    return LoadedModel(module, spec, digest, source_sha256, source, metadata)
+    outside = Statistics(tuple(mean), tuple(std)) if mean and std else NONE.for_channels(shape[0], shape[0])
+    normalisation = None if custom or fit.normalised else outside
+    return LoadedModel(module, spec, digest, source_sha256, source, metadata, normalisation, fit.notes)
 
 
 def content_sha256(module: nn.Module, *, salt: str = "") -> str:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -21,60 +21,98 @@ from torch import nn
 
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.checkpoints import HEADER_KEY
-
-# The names under which training scripts keep the weights beside an optimiser, an epoch and so on.
-STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "net")
-
-# What wrappers put in front of a parameter's name: DataParallel (`module.`), Sequential(normalise, network) (`1.`), and
-# one inside the other. Which of them a file uses is found out by comparing with the model.
-WRAPPERS = (r"", r"(?:module\.)+", r"(?:module\.)?1\.(?:module\.)?")
-NORMALISATION = re.compile(r"(?:module\.)?(?:0|normalise|normalize)\.(mean|std|sds?)s?$")
+from rsuq_cli.models.parts import chosen_weights, located, settings_of
+from rsuq_cli.models.spelling import AVERAGED, NORMALISE, Spelled, spelled_like
 
 
 @dataclass(frozen=True)
 class StateDict:
-    """Tensors by name as the file spells them, the architecture that the file names (or None), and other metadata."""
+    """Tensors by name as the file spells them, the architecture that the file names (or None), and other metadata.
+
+    `part` is what they lie under in the file ("" for all of it), `others` the other sets of weights there.
+    """
 
     tensors: dict[str, torch.Tensor]
     arch: str | None
     metadata: dict[str, Any]
+    part: str = ""
+    others: tuple[str, ...] = ()
+
+
+class Fit(NamedTuple):
+    """How weights fitted a model: whether they hold its normalisation, and what should be said of them, by the line."""
+
+    normalised: bool
+    notes: tuple[str, ...]
 
 
 def read_weights(path: Path) -> StateDict:
-    """Returns the weights in a safetensors or torch file, on the CPU.
+    """Returns the weights in a safetensors or torch file, on the CPU; `FILE#PART` names a part of one.
 
     Torch files hold a state dict, or a dict with one under `state_dict` and an `arch` (released code of Cohen et al.
     2019). Raises BadInput for a file that is missing, corrupt, holds no tensors, or asks to run code when loaded.
     """
+    path, part = located(path)
     if not path.is_file():
         raise BadInput(f"there is no weights file {path}", "check the path")
     try:
-        return _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
+        return _read_safetensors(path, part) if _is_safetensors(path) else _read_torch(path, part)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}", "check the file's permissions") from error
 
 
-def load_into(model: nn.Module, state: StateDict, path: Path) -> None:
-    """Loads `state` into `model`, every weight of both accounted for; `path` is named in errors.
+def load_into(model: nn.Module, state: StateDict, path: Path) -> Fit:
+    """Loads `state` into `model`, every weight of both accounted for; `path` is named in errors and notes.
 
-    Names may carry the wrappers of `WRAPPERS`. Missing `num_batches_tracked` counters and a missing normalisation keep
-    the model's own values. Raises BadInput, and leaves the model as it was, for another class count, another input
-    shape, missing or unexpected weights, and weights that are not finite.
+    Names may carry what wrappers put before or into them. Missing `num_batches_tracked` counters and a missing
+    normalisation keep the model's own values; losses, metrics and other copies of the network are left out, and told.
+    Raises BadInput, and leaves the model as it was, for another class count, another input shape, missing or unexpected
+    weights, two networks that fit alike, and weights that are not finite.
     """
     own = model.state_dict()
-    tensors = _spelled_like(own, state.tensors)
+    spelled = spelled_like(own, state.tensors)
+    tensors = spelled.tensors
     said = f"; the file names itself {state.arch}" if state.arch else ""
     missing = [name for name in own if name not in tensors and not _may_be_missing(name)]
-    unexpected = [name for name in tensors if name not in own]
-    if missing or unexpected:
+    if missing or spelled.unexpected:
         parts = [_some("missing", missing)] if missing else []
-        parts += [_some("unexpected", unexpected)] if unexpected else []
+        parts += [_some("unexpected", spelled.unexpected)] if spelled.unexpected else []
         raise BadInput(f"{path} does not fit the model: {'; '.join(parts)}{said}", "give the model it was trained as")
+    for name in tensors:
+        if name.startswith(NORMALISE) and tensors[name].numel() == own[name].numel():
+            tensors[name] = tensors[name].view(own[name].shape)
     _check_shapes(own, tensors, path, said)
     spoiled = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if spoiled:
         raise BadInput(f"{path} holds values that are not finite: {_some('in', spoiled)}", "its training diverged")
+    notes = _notes(spelled, state, path)
     model.load_state_dict({**own, **tensors})
+    return Fit(any(name.startswith(NORMALISE) for name in tensors), notes)
+
+
+def _notes(spelled: Spelled, state: StateDict, path: Path) -> tuple[str, ...]:
+    """Returns what to say of weights that could be mistaken for others; raises BadInput where two fit alike."""
+    taken, others = state.part, list(state.others)
+    if spelled.rivals:
+        taken, *others = (prefix.rstrip(".") or "the plain names" for prefix in (spelled.prefix, *spelled.rivals))
+        if not AVERAGED.search(spelled.prefix) and not all(AVERAGED.search(rival) for rival in spelled.rivals):
+            choice = f"choose: --weights {path}#{others[0]}"
+            raise BadInput(f"{path} holds networks that fit alike: {', '.join((taken, *others))}", choice)
+    elif AVERAGED.search(spelled.prefix):
+        taken = spelled.prefix.rstrip(".")
+    notes = []
+    if others:
+        averaged = "averaged weights" if all(map(AVERAGED.search, others)) else "other weights"
+        notes.append(
+            f"{path} holds {averaged} too ({', '.join(others)}): taking {taken}; "
+            f"--weights {path}#{others[0]} takes the others"
+        )
+    elif not located(path).part and AVERAGED.search(taken):
+        notes.append(f"{path}: taking the averaged weights {taken}, the only ones in it")
+    left_out = [name for name in spelled.left_out if not any(name.startswith(one) for one in spelled.rivals if one)]
+    if left_out:
+        notes.append(f"{path}: left out what is no part of the network: {_some('tensors', left_out)}")
+    return tuple(notes)
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -84,7 +122,7 @@ def _is_safetensors(path: Path) -> bool:
     return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size
 
 
-def _read_safetensors(path: Path) -> StateDict:
+def _read_safetensors(path: Path, part: str) -> StateDict:
     try:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             header: dict[str, str] = file.metadata() or {}
@@ -95,10 +133,12 @@ def _read_safetensors(path: Path) -> StateDict:
     if not tensors or not isinstance(metadata, dict):
         raise BadInput(f"{path} holds no weights", "give a state dict or a checkpoint")
     arch = metadata.get("model") or metadata.get("arch")
-    return StateDict(tensors, str(arch) if arch else None, metadata)
+    if part:
+        tensors = dict(chosen_weights(tensors, part, path).tensors)
+    return StateDict(tensors, str(arch) if arch else None, metadata, part)
 
 
-def _read_torch(path: Path) -> StateDict:
+def _read_torch(path: Path, part: str) -> StateDict:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the refusal below says it in one line
@@ -109,22 +149,22 @@ def _read_torch(path: Path) -> StateDict:
         refused = _refusal(error)
         if refused is None:
             raise _corrupt(path, error) from error
+        whole = "torch.jit.load(FILE)" if "TorchScript" in refused else "model"
         raise BadInput(
             f"{path} is refused: {refused}, and rsuq loads tensors only",
-            "save it anew with torch.save(model.state_dict(), ...) where you trust it",
+            f"save it anew with torch.save({whole}.state_dict(), ...) where you trust it",
         ) from error
     if not isinstance(content, Mapping):
         raise BadInput(f"{path} holds a {type(content).__name__}, not a state dict", "save model.state_dict()")
-    inner = next((content[key] for key in STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), None)
-    tensors = content if inner is None else inner
-    strange = [str(name) for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
-    if strange or not tensors:
+    chosen = chosen_weights(content, part, path)
+    strange = [str(name) for name, value in chosen.tensors.items() if not isinstance(value, torch.Tensor)]
+    if strange or not chosen.tensors:
         reason = f"{strange[0]!r} is no tensor" if strange else "it is empty"
         raise BadInput(f"{path} holds no state dict: {reason}", "save model.state_dict()")
-    scalars = {} if inner is None else {k: v for k, v in content.items() if isinstance(v, (str, int, float, bool))}
-    arch = scalars.get("arch")
-    metadata = {str(key): value for key, value in scalars.items()}
-    return StateDict({str(name): value for name, value in tensors.items()}, str(arch) if arch else None, metadata)
+    metadata = settings_of(content)
+    arch = metadata.get("arch")
+    tensors = {str(name): value for name, value in chosen.tensors.items()}
+    return StateDict(tensors, str(arch) if arch else None, metadata, chosen.part, chosen.others)
 
 
 def _refusal(error: Exception) -> str | None:
@@ -143,37 +183,14 @@ def _corrupt(path: Path, error: Exception) -> BadInput:
     return BadInput(f"{path} is no readable weights file: {reason}", "it may be damaged or cut short: fetch it again")
 
 
-def _spelled_like(own: Mapping[str, torch.Tensor], tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Returns `tensors` under the model's names: of all ways to drop wrappers, the one that most names agree with.
-
-    Comparing with the model keeps a user's own `Sequential`, whose names begin with `1.` by right.
-    """
-    zoo = any(name.startswith("network.") for name in own)
-    spellings = [
-        {re.sub(rf"^{wrapper}", prefix, name): value for name, value in tensors.items()}
-        for prefix in (("", "network.") if zoo else ("",))
-        for wrapper in WRAPPERS
-    ]
-    best = max(spellings, key=lambda spelling: len(own.keys() & spelling.keys()))
-    if not zoo:
-        return best
-    for name, value in tensors.items():
-        found = NORMALISATION.match(name)
-        ours = f"normalise.{'mean' if found.group(1) == 'mean' else 'std'}" if found else ""
-        if ours in own and value.numel() == own[ours].numel():
-            best = {key: tensor for key, tensor in best.items() if tensor is not value}
-            best[ours] = value.view(own[ours].shape)
-    return best
-
-
 def _may_be_missing(name: str) -> bool:
-    return name.endswith("num_batches_tracked") or name.startswith("normalise.")
+    return name.endswith("num_batches_tracked") or name.startswith(NORMALISE)
 
 
 def _check_shapes(own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], path: Path, said: str) -> None:
     """Raises BadInput for the first shape that differs, in the user's terms where that can be told."""
-    names = [name for name in own if not name.startswith("normalise.") and own[name].ndim]
-    normalisation = [name for name in own if name.startswith("normalise.")]
+    names = [name for name in own if not name.startswith(NORMALISE) and own[name].ndim]
+    normalisation = [name for name in own if name.startswith(NORMALISE)]
     differing = [name for name in normalisation + names if name in tensors and tensors[name].shape != own[name].shape]
     if not differing:
         return

@@ -89,6 +89,17 @@ ARCHITECTURES: dict[str, Architecture] = {
     "vit_b_16": Architecture(vit_b_16),
 }
 NAMES: tuple[str, ...] = tuple(ARCHITECTURES)
+_WEIGHTS_ENDINGS = (".pt", ".pth", ".tar", ".ckpt", ".safetensors", ".bin", ".pkl")
+
+
+def unknown_model(name: str) -> BadInput:
+    """Returns what to say of a name that no architecture has; a file of weights is not one either."""
+    if name.lower().endswith(_WEIGHTS_ENDINGS):
+        return BadInput(
+            f"{name!r} is a file of weights, not a model",
+            f"name its network, as --model resnet110 --weights {name} or --model net.py:make --weights {name}",
+        )
+    return BadInput(f"there is no model named {name!r}", nearest(name, NAMES))
 
 
 def is_small(shape: Shape) -> bool:
@@ -111,7 +122,7 @@ def build(
     Raises BadInput for an unknown name, and for a shape that the architecture cannot take.
     """
     if name not in ARCHITECTURES:
-        raise BadInput(f"there is no model named {name!r}", nearest(name, NAMES))
+        raise unknown_model(name)
     architecture = ARCHITECTURES[name]
     channels = shape[0]
     wanted = channels if architecture.channels is None else architecture.channels

@@ -9,7 +9,7 @@ import torch
 
 from rsuq_cli.datasets.dataset import Split, pixels
 from rsuq_cli.errors import BadInput
-from rsuq_cli.models.normalise import Statistics
+from rsuq_cli.models.statistics import Statistics
 
 CHUNK = 1024  # images turned into float64 at once
 

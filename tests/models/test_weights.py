@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from rsuq_cli.errors import BadInput
+from rsuq_cli.models.checkpoints import sha256_of
+from rsuq_cli.models.parts import weights_sha256
 from rsuq_cli.models.weights import StateDict, load_into, read_weights
 from rsuq_cli.models.zoo import build
 
@@ -67,7 +69,9 @@ def test_normalisation_inside_a_published_file_is_used(prefix: str, names: tuple
     assert model.state_dict()["normalise.std"].flatten().tolist() == [1.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net"])
+@pytest.mark.parametrize(
+    "key", ["state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "model_state"]
+)
 def test_other_names_for_the_state_dict(tmp_path: Path, key: str) -> None:
     torch.save({key: published("")}, tmp_path / "w.pt")
     assert read_weights(tmp_path / "w.pt").tensors.keys() == published("").keys()
@@ -213,3 +217,169 @@ def test_a_refused_state_dict_leaves_the_model_as_it_was() -> None:
     spoiled["layer1.0.conv1.weight"] = torch.full((16, 16, 3, 3), float("nan"))
     assert "not finite" in message(lambda: load_into(model, StateDict(spoiled, None, {}), Path("file")))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "net.", "model._orig_mod.1.", "model.module.",
+        "classifier.backbone.", "module.model.1.module.", "network._orig_mod.", "_forward_module.model.",
+    ],
+)  # fmt: skip
+def test_whatever_stands_before_the_names_is_found_out(prefix: str) -> None:
+    model = resnet20()
+    fit = load_into(model, StateDict(published(prefix), None, {}), Path("file"))
+    assert fit == (False, ())
+    for name, value in published("").items():
+        assert torch.equal(model.state_dict()[f"network.{name}"], value)
+
+
+def test_wrappers_in_the_middle_of_names_are_found_out() -> None:
+    """A compiled or parallel part of a network; AlexNet's published file has `features.module.0.weight`."""
+    wrapped = {
+        name.replace("layer1.", "layer1.module.").replace("layer2.", "layer2._orig_mod."): value
+        for name, value in published("1.").items()
+    }
+    model = resnet20()
+    load_into(model, StateDict(wrapped, None, {}), Path("file"))
+    assert torch.equal(model.state_dict()["network.layer2.0.conv1.weight"], published("")["layer2.0.conv1.weight"])
+
+
+def test_a_model_that_is_wrapped_itself_takes_plain_weights() -> None:
+    torch.manual_seed(0)
+    source = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    target = nn.Sequential()
+    target.add_module("module", nn.Sequential(nn.Flatten(), nn.Linear(4, 3)))
+    for tensors in (source.state_dict(), {f"model.{name}": value for name, value in source.state_dict().items()}):
+        load_into(target, StateDict(dict(tensors), None, {}), Path("file"))
+        assert torch.equal(target.state_dict()["module.1.weight"], source[1].weight)
+
+
+def test_the_counter_of_an_averaged_model_is_no_weight() -> None:
+    averaged = published("module.") | {"n_averaged": torch.tensor(3)}
+    assert load_into(resnet20(), StateDict(averaged, None, {}), Path("file")).notes == ()
+    # Anything else beside the network is refused, whatever its size.
+    for name in ("temperature", "head.weight", "module.extra"):
+        state = StateDict(published("module.") | {name: torch.tensor(3.0)}, None, {})
+        assert f"1 unexpected ({name})" in message(lambda state=state: load_into(resnet20(), state, Path("file")))  # type: ignore[misc]
+
+
+def test_losses_and_metrics_beside_a_network_are_left_out_and_told() -> None:
+    beside = {"criterion.weight": torch.ones(10), "loss_fn.pos_weight": torch.ones(10), "train_acc.tp": torch.zeros(10)}
+    (note,) = load_into(resnet20(), StateDict(published("model.") | beside, None, {}), Path("file")).notes
+    assert "left out" in note
+    assert "criterion.weight, loss_fn.pos_weight, train_acc.tp" in note
+
+
+@pytest.mark.parametrize(
+    ("names", "prefix"),
+    [
+        (("0.mean", "0.std"), "1."), (("normalize.mean", "normalize.std"), "model."), (("mu", "sigma"), ""),
+        (("model.0.means", "model.0.sds"), "model.1."), (("norm_layer.mean", "norm_layer.std"), "net."),
+        (("mean", "std"), "model."),
+    ],
+)  # fmt: skip
+def test_normalisation_beside_the_network_is_used_under_its_usual_names(names: tuple[str, str], prefix: str) -> None:
+    values = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([1.0, 2.0, 3.0])
+    model = resnet20()
+    fit = load_into(model, StateDict(published(prefix) | dict(zip(names, values, strict=True)), None, {}), Path("file"))
+    assert fit.normalised
+    assert model.state_dict()["normalise.std"].flatten().tolist() == [1.0, 2.0, 3.0]
+    assert model.state_dict()["normalise.mean"].flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_half_of_a_normalisation_is_refused() -> None:
+    state = StateDict(published("1.") | {"0.mean": torch.zeros(3)}, None, {})
+    assert "1 unexpected (0.mean)" in message(lambda: load_into(resnet20(), state, Path("file")))
+
+
+def averaged(prefix: str = "") -> dict[str, torch.Tensor]:
+    return {name: value + 1 if value.is_floating_point() else value for name, value in published(prefix).items()}
+
+
+def first_weight(path: Path, part: str = "") -> tuple[float, tuple[str, ...]]:
+    """Returns the first weight that a file gives a model, less that of the plain weights, and what was said."""
+    named = Path(f"{path}#{part}") if part else path
+    model = resnet20()
+    notes = load_into(model, read_weights(named), named).notes
+    difference = model.state_dict()["network.conv1.weight"] - published("")["conv1.weight"]
+    return round(float(difference.flatten()[0]), 3), notes
+
+
+@pytest.mark.parametrize(
+    ("plain", "other", "part"),
+    [
+        ("state_dict", "state_dict_ema", "state_dict_ema"), ("model", "model_ema", "model_ema"),
+        ("model_state_dict", "ema_model_state_dict", "ema_model_state_dict"), ("params", "params_ema", "params_ema"),
+        ("student", "teacher", "teacher"), ("net", "ema", "ema"),
+    ],
+)  # fmt: skip
+def test_averaged_weights_beside_plain_ones_are_told_and_can_be_chosen(
+    tmp_path: Path, plain: str, other: str, part: str
+) -> None:
+    path = tmp_path / "both.pth"
+    # The averaged ones first: it is not the order in the file that decides.
+    torch.save({"epoch": 3, other: averaged(), plain: published("module."), "rng": {"cpu": torch.zeros(9)}}, path)
+    difference, (note,) = first_weight(path)
+    assert difference == 0
+    assert f"averaged weights too ({other}): taking {plain}" in note
+    assert f"--weights {path}#{part}" in note
+    assert first_weight(path, part) == (1, ())
+
+
+def test_nested_averaged_weights(tmp_path: Path) -> None:
+    path = tmp_path / "nested.pth"
+    torch.save({"model": published(""), "ema": {"decay": 0.99, "state_dict": averaged("module.")}}, path)
+    difference, (note,) = first_weight(path)
+    assert difference == 0
+    assert "(ema.state_dict): taking model" in note
+    assert first_weight(path, "ema.state_dict") == (1, ())
+
+
+def test_averaged_weights_under_names_of_the_same_state_dict(tmp_path: Path) -> None:
+    """Lightning with an average: `model.*` and `model_ema.module.*` in one state dict."""
+    path = tmp_path / "lightning.ckpt"
+    torch.save({"state_dict": averaged("model_ema.module.") | published("model.")}, path)
+    difference, (note,) = first_weight(path)
+    assert difference == 0
+    assert "averaged weights too (model_ema): taking model;" in note
+    assert first_weight(path, "model_ema") == (1, ())
+
+
+def test_averaged_weights_alone_are_taken_and_told(tmp_path: Path) -> None:
+    torch.save({"state_dict_ema": averaged(), "epoch": 1}, tmp_path / "alone.pth")
+    torch.save({"ema_model." + name: value for name, value in averaged().items()}, tmp_path / "prefixed.pth")
+    for name in ("alone.pth", "prefixed.pth"):
+        difference, (note,) = first_weight(tmp_path / name)
+        assert difference == 1
+        assert "averaged weights" in note
+
+
+def test_two_networks_that_fit_alike_are_not_guessed_between(tmp_path: Path) -> None:
+    torch.save({"a": published(""), "b": averaged()}, tmp_path / "parts.pth")
+    assert "several sets of weights: a, b" in message(lambda: read_weights(tmp_path / "parts.pth"))
+    assert first_weight(tmp_path / "parts.pth", "b") == (1, ())
+    path = tmp_path / "prefixes.pth"
+    torch.save(published("net1.") | averaged("net2."), path)
+    assert "fit alike: net1, net2" in message(lambda: load_into(resnet20(), read_weights(path), path))
+    assert first_weight(path, "net2") == (1, ())
+
+
+def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": published("")}, tmp_path / "w.pth")
+    assert "no weights under 'ema'" in message(lambda: read_weights(tmp_path / "w.pth#ema"))
+    # A file whose own name has the sign is that file.
+    torch.save(published(""), tmp_path / "run#3.pth")
+    assert read_weights(tmp_path / "run#3.pth").part == ""
+
+
+def test_parts_of_a_file_are_other_weights(tmp_path: Path) -> None:
+    torch.save({"state_dict": published(""), "ema": averaged()}, tmp_path / "w.pth")
+    whole = weights_sha256(tmp_path / "w.pth")
+    assert whole == sha256_of(tmp_path / "w.pth")
+    assert len({whole, weights_sha256(tmp_path / "w.pth#ema"), weights_sha256(tmp_path / "w.pth#state_dict")}) == 3
+
+
+def test_what_a_checkpoint_says_of_its_training_is_read(tmp_path: Path) -> None:
+    torch.save({"args": {"noise_sd": 0.5, "gpus": [0]}, "epoch": 9, "state_dict": published("")}, tmp_path / "w.pth")
+    assert read_weights(tmp_path / "w.pth").metadata == {"noise_sd": 0.5, "epoch": 9}
