@@ -173,7 +173,7 @@ def _detection(results: Database, selection: Selection, *, machine: bool) -> lis
 
     chosen = selected_ood_runs(results, selection)
     if not chosen:
-        raise BadInput("no out-of-distribution runs match", "rsuq db runs lists what there is; rsuq ood makes more")
+        raise BadInput("no out-of-distribution runs match", "rsuq runs lists what there is; rsuq ood makes more")
     view = View(ood_runs(results, runs=chosen))
     return [record_table(view)] if machine else people_tables(view)
 
@@ -226,4 +226,4 @@ def _names(written: str | None) -> list[str] | None:
 
 
 def _nothing() -> BadInput:
-    return BadInput("no certified inputs match", "rsuq db runs lists what there is; rsuq certify makes more")
+    return BadInput("no certified inputs match", "rsuq runs lists what there is; rsuq certify makes more")

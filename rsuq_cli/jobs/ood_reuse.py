@@ -77,7 +77,7 @@ def settings_of_run(db: Database, run_id: int, given: Mapping[str, Any]) -> dict
     """
     run = run_row(db, run_id)
     if run.kind != "certify":
-        raise BadInput(f"run {run_id} is no certify run but {run.kind}", "rsuq db runs lists them")
+        raise BadInput(f"run {run_id} is no certify run but {run.kind}", "rsuq runs lists them")
     if run.status != "complete":
         raise BadInput(f"run {run_id} is not finished", "the same rsuq certify command goes on")
     dataset, image_size = data_of(run)

@@ -1,7 +1,8 @@
 """What can go wrong with a database and is not a bug, in one line each.
 
 Invariant: a failure that a user can cause or mend (locked, full, read-only, not a database, no permission, unreachable)
-becomes a `DatabaseError`; a violated constraint or wrong SQL is a bug and keeps its own exception.
+becomes a `DatabaseError`, and so does a run that somebody deletes while it is written; any other violated constraint,
+or wrong SQL, is a bug and keeps its own exception.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rsuq_cli.errors import BadInput, DatabaseError
 from rsuq_cli.results.location import Location
 
 DEFAULT_BUSY_TIMEOUT = 10.0
+_FOREIGN_KEY_VIOLATION = "23503"  # of the SQL standard, as PostgreSQL reports it
 
 
 def busy_timeout() -> float:
@@ -65,15 +67,26 @@ _CHOOSE = "choose another place with --db or RSUQ_DB, or change its permissions"
 def _of_driver(error: DBAPIError, location: Location) -> DatabaseError | None:
     if isinstance(error.orig, sqlite3.Error):
         return _of_sqlite(error.orig, location)
+    if getattr(error.orig, "sqlstate", None) == _FOREIGN_KEY_VIOLATION:
+        return _orphaned(location)
     if isinstance(error, OperationalError):
         reason = str(error.orig).strip().splitlines()[0]
         return DatabaseError(f"{location} does not answer: {reason}", "start the server, or name another with --db")
     return None
 
 
+def _orphaned(location: Location) -> DatabaseError:
+    return DatabaseError(
+        f"the run that these results belong to was deleted from {location} meanwhile", "the same command begins it anew"
+    )
+
+
 def _of_sqlite(error: sqlite3.Error, location: Location) -> DatabaseError | None:
+    extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if extended == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        return _orphaned(location)
     # The low byte is the primary code; the rest only says which system call met it.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = extended & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return DatabaseError(
             f"{location} is locked by another program (waited {busy_timeout():g} s)",

@@ -2,7 +2,8 @@
 
 Invariant: nothing that is stored here changes but how far a run is, and merging twice adds nothing the second time. A
 run is the same run where configuration, bins and attempt are; each comes in one transaction, or not at all where
-something that both databases have is not the same in both (a conflict, which is named).
+something that both databases have is not the same in both (a conflict, which is named). Labels never conflict: a name
+or note that is here stays, one that is missing here comes, and tags of both are kept.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from sqlmodel import SQLModel
 from rsuq_cli.certificates.evidence import decode, decode_sums
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
+from rsuq_cli.results.labels import Subject, add_tags, tags_of
 from rsuq_cli.results.location import locate
+from rsuq_cli.results.numbering import next_number
 from rsuq_cli.results.tables import Checkpoint, Run, table_of
 
 PAGE = 1024
@@ -88,6 +91,7 @@ def _copy_checkpoints(reading: Connection, target: Database) -> dict[int, int]:
             if row["sha256"] not in known:
                 known[row["sha256"]] = _insert(writing, CHECKPOINT, row)
             numbers[row["id"]] = known[row["sha256"]]
+            _bring_labels(reading, writing, "checkpoint", row, numbers[row["id"]])
         return numbers
 
 
@@ -105,6 +109,7 @@ def _merge_run(reading: Connection, target: Database, run: dict[str, Any], check
             else:
                 run_id = known["id"]
             rows = _copy_rows(reading, writing, {"run": {run["id"]: run_id}})
+            _bring_labels(reading, writing, "run", run, run_id)
             if known is None:
                 return Merged(**about, run_id=run_id, outcome="added", rows=rows)
             if rows and run["status"] == "complete":
@@ -112,6 +117,18 @@ def _merge_run(reading: Connection, target: Database, run: dict[str, Any], check
             return Merged(**about, run_id=run_id, outcome="completed" if rows else "same", rows=rows)
     except _Conflict as conflict:
         return Merged(**about, run_id=run_id, outcome="conflict", rows=0, conflict=str(conflict))
+
+
+def _bring_labels(
+    reading: Connection, writing: Connection, subject: Subject, there: Mapping[Any, Any], here: int
+) -> None:
+    """Fills what nobody wrote here: name, note, the history of a training; and adds the tags."""
+    table = {"run": RUN, "checkpoint": CHECKPOINT}[subject]
+    for name in ("name", "note", "history"):
+        if name in table.c and there[name] is not None:
+            missing = (table.c.id == here) & table.c[name].is_(None)
+            writing.execute(update(table).where(missing).values({name: there[name]}))
+    add_tags(writing, subject, here, tags_of(reading, subject, there["id"]))
 
 
 def _copy_rows(reading: Connection, writing: Connection, ids: Ids) -> int:
@@ -134,7 +151,7 @@ def _copy_rows(reading: Connection, writing: Connection, ids: Ids) -> int:
 
 def _parent(table: Table, ids: Ids) -> tuple[str, dict[int, int]] | None:
     """Returns the column by which a table belongs to the run, and the numbers there and here that it may hold."""
-    if table.name in ("run", "checkpoint"):
+    if table.name in ("run", "checkpoint", "run_tag", "checkpoint_tag"):
         return None
     parents = {key.column.table.name: key.parent.name for key in table.foreign_keys}
     # A row that names both its run and its scoring belongs to the run: the scoring may be missing.
@@ -213,6 +230,8 @@ def _translated(table: Table, row: Mapping[Any, Any], ids: Mapping[str, Mapping[
 
 def _insert(writing: Connection, table: Table, row: Mapping[Any, Any]) -> int:
     values = {str(name): value for name, value in row.items() if name != "id"}
+    if (next_one := next_number(writing, table)) is not None:
+        values["id"] = next_one
     (number,) = writing.execute(table.insert().values(values)).inserted_primary_key or (0,)
     return int(number)
 

@@ -25,6 +25,8 @@ from sqlalchemy import Connection, RowMapping, text
 from rsuq_cli.certificates.intervals import wilson_interval
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
+from rsuq_cli.results.filters import Condition, parse_condition
+from rsuq_cli.results.labels import tags_by_number
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.selection import KINDS, Selection, chosen_scorings
 
@@ -87,6 +89,8 @@ class Figures:
     planned: int
     created_at: str
     warnings: tuple[str, ...]
+    name: str | None
+    tags: tuple[str, ...]
     inputs: int
     accuracy: float
     clean_accuracy: float
@@ -151,6 +155,15 @@ SELECT run.*, CASE WHEN run.kind = 'import'
        (SELECT COUNT(*) FROM scoring WHERE scoring.run_id = run.id) AS scorings
 FROM run
 """
+# What `--where` may name of a run.
+RUN_COLUMNS = {
+    name: name
+    for name in (
+        "id", "kind", "status", "checkpoint_id", "model", "dataset", "split", "skip", "subset_limit", "inputs", "sigma",
+        "n0", "n", "seed", "device", "precision", "source", "name", "note", "created_at", "updated_at", "seconds",
+        "finished", "scorings",
+    )
+} | {"run": "id", "run_id": "id"}  # fmt: skip
 
 
 def figures(
@@ -184,7 +197,8 @@ def selected_figures(db: Database, selection: Selection, radii: Sequence[float] 
     if bad := [radius for radius in radii if not (math.isfinite(radius) and radius >= 0)]:
         raise BadInput(f"a radius must be a number from 0 up, not {bad[0]}", "for example --radii 0,0.25,0.5")
     with db.read() as connection:
-        settings = chosen_scorings(connection, selection)
+        labelled = tags_by_number(connection, "run")
+        settings = [{**row, "tags": labelled.get(row["run_id"], ())} for row in chosen_scorings(connection, selection)]
     workers = max(1, min(os.cpu_count() or 1, 4, len(settings)))
     with ThreadPoolExecutor(workers) as pool:
         shared = pool.map(lambda part: _part(db, part, radii), (settings[i::workers] for i in range(workers)))
@@ -192,10 +206,22 @@ def selected_figures(db: Database, selection: Selection, radii: Sequence[float] 
     return sorted(computed, key=lambda one: (one.run_id, one.scoring_id))
 
 
-def list_runs(db: Database) -> list[RunRow]:
-    """Returns every run, the oldest first."""
+def list_runs(
+    db: Database, *, name: str | None = None, tags: Sequence[str] = (), where: Condition | None = None
+) -> list[RunRow]:
+    """Returns every run that has this name, all these tags, and meets the condition, the oldest first."""
+    statement, values = f"SELECT * FROM ({_RUNS}) AS run ORDER BY id", {}
+    if where is not None:
+        statement, values = statement.replace(" ORDER BY", f" WHERE {where.sql} ORDER BY"), dict(where.values)
     with db.read() as connection:
-        return [_run_row(row) for row in connection.execute(text(f"{_RUNS} ORDER BY run.id")).mappings()]
+        labelled = tags_by_number(connection, "run")
+        found = [_run_row(row, labelled) for row in connection.execute(text(statement), values).mappings()]
+    return [run for run in found if name in (None, run.name) and set(tags) <= set(run.tags)]
+
+
+def where_runs(written: str) -> Condition:
+    """Returns the condition on runs that a user wrote; raises BadInput for an unknown column or no condition."""
+    return parse_condition(written, RUN_COLUMNS)
 
 
 def run_row(db: Database, run_id: int) -> RunRow:
@@ -206,19 +232,20 @@ def run_row(db: Database, run_id: int) -> RunRow:
     """
     with db.read() as connection:
         row = connection.execute(text(f"{_RUNS} WHERE run.id = :run_id"), {"run_id": run_id}).mappings().first()
+        labelled = tags_by_number(connection, "run", run_id)
     if row is None:
-        raise BadInput(f"there is no run {run_id}", "`rsuq db runs` lists them")
-    return _run_row(row)
+        raise BadInput(f"there is no run {run_id}", "`rsuq runs` lists them")
+    return _run_row(row, labelled)
 
 
-def _run_row(row: RowMapping) -> RunRow:
+def _run_row(row: RowMapping, labelled: Mapping[int, tuple[str, ...]]) -> RunRow:
     values: dict[str, Any] = {name: value for name, value in row.items() if name != "edges_hash"}
     for name in ("versions", "configuration", "warnings", "class_names"):
         values[name] = json.loads(values[name]) if values[name] is not None else None
-    return RunRow(**values)
+    return RunRow(**values, tags=labelled.get(row["id"], ()))
 
 
-def _part(db: Database, settings: Sequence[RowMapping], radii: Sequence[float]) -> list[Figures]:
+def _part(db: Database, settings: Sequence[Mapping[str, Any]], radii: Sequence[float]) -> list[Figures]:
     ascending = sorted({float(radius) for radius in radii})
     with db.read() as connection:
         computed = (_figures(connection, row, radii, ascending) for row in settings)
@@ -226,7 +253,7 @@ def _part(db: Database, settings: Sequence[RowMapping], radii: Sequence[float]) 
 
 
 def _figures(
-    connection: Connection, settings: RowMapping, radii: Sequence[float], ascending: Sequence[float]
+    connection: Connection, settings: Mapping[str, Any], radii: Sequence[float], ascending: Sequence[float]
 ) -> Figures | None:
     scoring_id = settings["scoring_id"]
     totals = connection.execute(_TOTALS, {"scoring_id": scoring_id, "n": settings["n"]}).mappings().one()

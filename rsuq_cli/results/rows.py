@@ -67,6 +67,7 @@ class CheckpointRow(NewCheckpoint):
 
     id: int
     created_at: str
+    tags: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ class RunRow:
     scorings: int
     name: str | None = None
     note: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ SELECT run.id AS run_id, scoring.id AS scoring_id, run.kind, run.status, run.che
        run.split, run.skip, run.subset_sha256, run.sigma, run.n0, run.n, run.seed, run.device, run.precision,
        run.source, checkpoint.objective, scoring.measure, scoring.threshold, scoring.coverage AS threshold_coverage,
        scoring.rule, scoring.competitors, scoring.alpha, scoring.family_size, run.inputs AS planned, run.created_at,
-       run.warnings
+       run.warnings, run.name
 FROM scoring JOIN run ON run.id = scoring.run_id LEFT JOIN checkpoint ON checkpoint.id = run.checkpoint_id
 """
 
@@ -35,7 +35,7 @@ SETTING_COLUMNS = {
     for name in (
         "run_id", "scoring_id", "kind", "status", "checkpoint_id", "model", "dataset", "split", "skip", "sigma", "n0",
         "n", "seed", "device", "precision", "source", "objective", "measure", "threshold", "threshold_coverage", "rule",
-        "competitors", "alpha", "family_size", "planned", "created_at",
+        "competitors", "alpha", "family_size", "planned", "created_at", "name",
     )
 } | {"uncertainty": "measure", "run": "run_id", "scoring": "scoring_id"}  # fmt: skip
 
@@ -44,8 +44,8 @@ SETTING_COLUMNS = {
 class Selection:
     """Conditions that all must hold; None, or nothing, leaves one out.
 
-    `since` is a moment as the database writes it (`moment`). `latest` keeps, of the runs of one model, data set, kind
-    and sigma that meet the others, the newest.
+    A run has to have all of `tags`. `since` is a moment as the database writes it (`moment`). `latest` keeps, of the
+    runs of one model, data set, kind and sigma that meet the others, the newest.
     """
 
     runs: Sequence[int] = ()
@@ -58,6 +58,8 @@ class Selection:
     where: Condition | None = None
     since: str | None = None
     latest: bool = False
+    name: str | None = None
+    tags: Sequence[str] = ()
 
 
 def where_settings(written: str) -> Condition:
@@ -67,13 +69,16 @@ def where_settings(written: str) -> Condition:
 
 def chosen_scorings(connection: Connection, selection: Selection) -> list[RowMapping]:
     """Returns the settings of every scoring that is selected, whether or not it has certificates."""
-    exact = {name: getattr(selection, name) for name in ("dataset", "model", "sigma", "measure")}
+    exact = {name: getattr(selection, name) for name in ("dataset", "model", "sigma", "measure", "name")}
     values: dict[str, Any] = {name: value for name, value in exact.items() if value is not None}
     conditions = [f"{name} = :{name}" for name in values]
     lists: dict[str, Sequence[object]] = {"run_id": selection.runs, "scoring_id": selection.scorings}
     lists |= {} if selection.kinds is None else {"kind": selection.kinds}
     expanded = {name: list(members) for name, members in lists.items() if members}
     conditions += [f"{name} IN :{name}" for name in expanded]
+    for at, tag in enumerate(dict.fromkeys(selection.tags)):
+        conditions.append(f"run_id IN (SELECT run_id FROM run_tag WHERE tag = :tag_{at})")
+        values[f"tag_{at}"] = tag
     if selection.since is not None:
         conditions.append("created_at >= :since")
         values["since"] = selection.since

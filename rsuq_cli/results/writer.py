@@ -17,6 +17,7 @@ from sqlalchemy import Connection, RowMapping, Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rsuq_cli.results.database import Database
+from rsuq_cli.results.numbering import next_number
 from rsuq_cli.results.rows import (
     Array,
     AuditBallRow,
@@ -98,7 +99,7 @@ def newest_checkpoint(db: Database, model: str, dataset: str, sigma: float) -> C
 
 
 def checkpoint_row(row: RowMapping) -> CheckpointRow:
-    """Returns a row of the table as it was recorded."""
+    """Returns a row of the table as it was recorded, without its tags."""
     parsed = {name: json.loads(row[name]) for name in ("configuration", "history") if row[name] is not None}
     return CheckpointRow(**{**row, **parsed})
 
@@ -123,6 +124,7 @@ def start_run(db: Database, new: NewRun, *, fresh: bool = False) -> RunHandle:
         moment = _now()
         times = {"created_at": moment, "updated_at": moment, "seconds": 0.0}
         row = values | key | times | {"attempt": attempt, "status": "running"}
+        row |= _numbered(connection, RUN)
         (run_id,) = connection.execute(RUN.insert().values(row)).inserted_primary_key or (0,)
         bins = [
             {"run_id": run_id, "measure": measure, "edges": _to_blob(e.edges), "coverages": _to_blob(e.coverages)}
@@ -172,10 +174,13 @@ def store_samples(db: Database, samples: Sequence[SampleRow]) -> None:
 
 
 def finish_run(db: Database, run_id: int, status: Status, seconds_added: float, warnings: Sequence[str] = ()) -> None:
-    """Sets how a run ended, and adds the seconds it took this time and what should be known about it."""
+    """Sets how a run ended, and adds the seconds it took this time and what should be known about it.
+
+    One that was deleted meanwhile stays deleted.
+    """
     with db.transaction() as connection:
         run = RUN.c.id == run_id
-        stored = connection.execute(select(RUN.c.warnings).where(run)).scalar_one()
+        stored = connection.execute(select(RUN.c.warnings).where(run)).scalar()
         known = json.loads(stored) if stored else []
         every = known + [warning for warning in dict.fromkeys(warnings) if warning not in known]
         changes = {
@@ -282,7 +287,14 @@ def _insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping
     if not rows:
         return
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(insert(table).on_conflict_do_nothing(), list(rows))
+    numbered = _numbered(connection, table)
+    connection.execute(insert(table).on_conflict_do_nothing(), [{**row, **numbered} for row in rows])
+
+
+def _numbered(connection: Connection, table: Table) -> dict[str, int]:
+    """Returns the number that the next row of a table has to take, nothing where it gets the right one by itself."""
+    number = next_number(connection, table)
+    return {} if number is None else {"id": number}
 
 
 def _now() -> str:

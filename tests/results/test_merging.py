@@ -154,3 +154,39 @@ def test_a_database_is_not_merged_with_itself_or_with_a_newer_one(make: Make) ->
         merge(ours, theirs)
     with pytest.raises(DatabaseError, match="there is no database"):
         merge(ours, theirs.with_name("missing.db"))
+
+
+def test_labels_come_where_there_are_none_and_never_conflict(make: Make) -> None:
+    ours, theirs = make("a.db", {"one": range(4), "two": range(4)}), make("b.db", {"one": range(4), "two": range(4)})
+    here = ("UPDATE run SET name = 'mine' WHERE id = 1", "INSERT INTO run_tag VALUES (1, 'both')",
+            "INSERT INTO run_tag VALUES (1, 'here')")  # fmt: skip
+    there = (
+        "UPDATE run SET name = 'theirs', note = 'seen'", "UPDATE checkpoint SET history = '[]', name = 'net'",
+        "INSERT INTO run_tag VALUES (1, 'both')", "INSERT INTO run_tag VALUES (1, 'there')",
+        "INSERT INTO checkpoint_tag VALUES (2, 'good')",
+    )  # fmt: skip
+    for path, statements in ((ours, here), (theirs, there)):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
+    for _ in range(2):
+        assert [(one.outcome, one.rows) for one in merge(ours, theirs)] == [("same", 0), ("same", 0)]
+        with closing(sqlite3.connect(ours)) as connection:
+            assert connection.execute("SELECT name, note FROM run ORDER BY id").fetchall() == [
+                ("mine", "seen"), ("theirs", "seen"),
+            ]  # fmt: skip
+            assert connection.execute("SELECT tag FROM run_tag").fetchall() == [("both",), ("here",), ("there",)]
+            assert connection.execute("SELECT name, history FROM checkpoint").fetchall() == [("net", "[]")] * 2
+            assert connection.execute("SELECT * FROM checkpoint_tag").fetchall() == [(2, "good")]
+
+
+def test_the_labels_of_a_new_run_come_with_it(make: Make) -> None:
+    theirs = make("b.db", {"one": range(4)})
+    with closing(sqlite3.connect(theirs)) as connection, connection:
+        connection.execute("UPDATE run SET name = 'theirs'")
+        connection.execute("INSERT INTO run_tag VALUES (1, 'paper')")
+    ours = make("a.db", {"two": range(4)})
+    merge(ours, theirs)
+    with closing(sqlite3.connect(ours)) as connection:
+        assert connection.execute("SELECT name FROM run WHERE id = 2").fetchall() == [("theirs",)]
+        assert connection.execute("SELECT * FROM run_tag").fetchall() == [(2, "paper")]

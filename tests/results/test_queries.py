@@ -210,4 +210,4 @@ def test_runs_are_listed_with_how_far_they_are(scored: Any, made: Any) -> None:
     assert (row.inputs, row.finished, row.scorings) == (4, 2, 1)
     with pytest.raises(BadInput, match="there is no run 99") as caught:
         run_row(scored.db, 99)
-    assert "rsuq db runs" in caught.value.hint
+    assert "rsuq runs" in caught.value.hint

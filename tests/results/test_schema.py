@@ -12,10 +12,10 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 import rsuq_cli
+from rsuq_cli.errors import DatabaseError
 from rsuq_cli.results import tables
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.schema import SCHEMA_HEAD, VERSION_TABLE, migrations_directory, standing
@@ -271,7 +271,7 @@ def test_deleting_a_checkpoint_keeps_its_runs(filled: sqlite3.Connection) -> Non
 
 
 def test_a_row_without_its_run_is_refused(db: Database) -> None:
-    with pytest.raises(IntegrityError, match="FOREIGN KEY"), db.transaction() as connection:
+    with pytest.raises(DatabaseError, match=r"was deleted from .* meanwhile"), db.transaction() as connection:
         connection.execute(text("INSERT INTO evidence VALUES (99, 0, 1, 10, 10, x'00', 0.5, 0)"))
 
 
