@@ -21,7 +21,7 @@ def made_up_run(
     db: Database, *, model: str = "cnn", dataset: str = "digits", inputs: Sequence[int] = range(60),
     labels: Sequence[int] | None = None, class_names: Sequence[str] = tuple("0123456789"), n0: int = 20, n: int = 200,
     measures: Sequence[str] = ("entropy", "margin"), coverages: Sequence[float] = (0.9, 0.7), rule: str = "majority",
-    bins: int = 21, sigma: float = 0.25, seed: int = 0,
+    bins: int = 21, sigma: float = 0.25, seed: int = 0, checkpoint_id: int | None = None, **configuration: object,
 ) -> int:  # fmt: skip
     """Stores a complete run over `inputs`, with a scoring for each measure and coverage, and returns its id."""
     rng = np.random.default_rng(seed)
@@ -29,8 +29,9 @@ def made_up_run(
     edges = {measure: MeasureEdges(grid, grid) for measure in measures}
     new = NewRun(
         "certify", model, dataset, "test", 1, None, len(inputs), "5" * 64, sigma, n0, n, seed, "cpu", "fp32",
-        {"torch": "2"}, {"model": model, "seed": seed}, f"{model}-{dataset}-{seed}-{rule}-{sigma}", edges,
-        class_names=class_names,
+        {"torch": "2"}, {"model": model, "seed": seed, **configuration},
+        f"{model}-{dataset}-{seed}-{rule}-{sigma}-{configuration}", edges, class_names=class_names,
+        checkpoint_id=checkpoint_id,
     )  # fmt: skip
     run_id = start_run(db, new).id
     scored = [_scoring(db, run_id, measure, edges[measure], coverage, sigma, rule)

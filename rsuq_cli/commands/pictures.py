@@ -68,12 +68,13 @@ class Pictures:
         from rsuq_cli.reports.comparison import comparison_table
         from rsuq_cli.reports.page import PageContent, page_html
         from rsuq_cli.reports.page_data import detail_for
+        from rsuq_cli.results.dossier import dossiers
 
         found = _readings(results, figures, detail_for(len(reading_keys(figures))))
         galleries = _galleries(results, figures)
         content = PageContent(
             found, figures, comparison_table(figures), _foreign(results, found), galleries,
-            _images(found, figures, galleries, self.data_dir),
+            _images(found, figures, galleries, self.data_dir), dossiers(results, figures),
         )  # fmt: skip
         with new_file(path, force=self.force) as stream:
             stream.write(page_html(content).encode())
@@ -91,9 +92,10 @@ def _readings(results: Database, figures: Sequence[Figures], detail: Detail) -> 
 
 
 def _foreign(results: Database, readings: Sequence[Reading]) -> list[Scores]:
-    from rsuq_cli.results.pictures import ood_runs, ood_scores
+    from rsuq_cli.results.networks import runs_with_scores
+    from rsuq_cli.results.pictures import ood_scores
 
-    scored = {run_id: one.run.dataset for one in readings for run_id in ood_runs(results, one.run)}
+    scored = {run_id: one.run.dataset for one in readings for run_id in runs_with_scores(results, one.run)}
     return [one for run_id, dataset in sorted(scored.items()) for one in ood_scores(results, run_id, dataset)]
 
 

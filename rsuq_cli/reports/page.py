@@ -19,18 +19,28 @@ from rsuq_cli.console import Table
 from rsuq_cli.jobs.images import Images
 from rsuq_cli.jobs.readings import Reading
 from rsuq_cli.reports.names import reading_names
+from rsuq_cli.reports.page_answers import answers_html
+from rsuq_cli.reports.page_audits import audits_html
 from rsuq_cli.reports.page_data import Galleries, page_data
+from rsuq_cli.reports.page_detection import detections_html, promises_data
 from rsuq_cli.reports.page_settings import runs_html, table_html
+from rsuq_cli.reports.page_training import training_data, training_html
+from rsuq_cli.results.dossier import Dossier
 from rsuq_cli.results.pictures import Scores
 from rsuq_cli.results.queries import Figures
 
 _ASSETS = "page_assets"
+# In this order; the last one starts what the others define.
+_SCRIPTS = ("charts", "numbers", "figures", "curves", "gallery", "detection", "training", "page")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 @dataclass(frozen=True)
 class PageContent:
-    """What a page shows: readings and the figures they come from, their table, galleries by scoring, images by run."""
+    """What a page shows: readings and the figures they come from, their table, galleries by scoring, images by run.
+
+    `dossiers` has one scoring of each run, with what is recorded beside it.
+    """
 
     readings: Sequence[Reading]
     figures: Sequence[Figures]
@@ -38,6 +48,7 @@ class PageContent:
     foreign: Sequence[Scores]
     galleries: Galleries
     images: Mapping[int, Images]
+    dossiers: Sequence[Dossier]
 
 
 def page_html(content: PageContent) -> str:
@@ -45,17 +56,22 @@ def page_html(content: PageContent) -> str:
     named = list(zip(reading_names(content.readings), content.readings, strict=True))
     asked = [point.radius for point in content.figures[0].certified_standard]
     runs = {reading.run.id: reading.run for reading in content.readings}
+    dossiers = content.dossiers
     data = page_data(named, content.foreign, content.galleries, content.images, asked)
+    data |= {"promises": promises_data(dossiers), "training": training_data(dossiers)}
     parts = {
         "title": "rsuq report",
         "settings": escape(content.table.title),
+        "answers": answers_html(dossiers),
+        "audits": audits_html(dossiers),
+        "detections": detections_html(dossiers),
+        "training": training_html(dossiers),
         "table": table_html(content.table),
         "runs": runs_html(list(runs.values()), content.figures),
         "footer": f"Made by rsuq {__version__}; scorings: {len(content.figures)}, runs: {len(runs)}.",
         "data": script_json(data),
         "style": _asset("page.css"),
-        "charts": _asset("charts.js"),
-        "script": _asset("page.js"),
+        "script": "\n".join(_asset(f"{name}.js") for name in _SCRIPTS),
     }
     # In one pass: what is put in is never looked at again.
     return _PLACE.sub(lambda place: parts[place[1]], _asset("page.html"))

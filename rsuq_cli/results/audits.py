@@ -22,8 +22,9 @@ class AuditSummary:
     """What became of one guarantee of a scoring in an audit.
 
     The nearest ball is the one where the mass that the guarantee keeps large, measured at the worst point found, is
-    least above the bound that the theory allows there: its input, both masses, and the distance in pixel units; None
-    where no ball was attacked.
+    least above the bound that the theory allows there: its input, both masses, and the distance in pixel units. The
+    worst ball is the one whose votes come nearest to contradicting the guarantee (`AuditBallRow.excess`, above 0
+    a contradiction), with its lower confidence bound. All None where no ball was attacked.
     """
 
     audit_id: int
@@ -45,6 +46,9 @@ class AuditSummary:
     nearest_mass: float | None
     nearest_bound: float | None
     nearest_distance: float | None
+    worst_input: int | None
+    worst_excess: float | None
+    worst_excess_lower: float | None
     broken_inputs: tuple[int, ...]
 
 
@@ -54,12 +58,17 @@ SELECT audit.id AS audit_id, scoring.run_id, scoring.id AS scoring_id, scoring.m
        (SELECT COUNT(*) FROM audit_ball WHERE audit_id = audit.id AND guarantee = :guarantee) AS attacked,
        (SELECT COUNT(*) FROM audit_ball WHERE audit_id = audit.id AND guarantee = :guarantee AND broken) AS broken,
        nearest.input_index AS nearest_input, nearest.mass AS nearest_mass, nearest.bound AS nearest_bound,
-       nearest.distance AS nearest_distance
+       nearest.distance AS nearest_distance,
+       worst.input_index AS worst_input, worst.excess AS worst_excess, worst.excess_lower AS worst_excess_lower
 FROM audit JOIN scoring ON scoring.id = audit.scoring_id
 LEFT JOIN audit_ball AS nearest ON nearest.audit_id = audit.id AND nearest.guarantee = :guarantee
      AND nearest.input_index = (SELECT input_index FROM audit_ball
                                 WHERE audit_id = audit.id AND guarantee = :guarantee
                                 ORDER BY mass - bound, input_index LIMIT 1)
+LEFT JOIN audit_ball AS worst ON worst.audit_id = audit.id AND worst.guarantee = :guarantee
+     AND worst.input_index = (SELECT input_index FROM audit_ball
+                              WHERE audit_id = audit.id AND guarantee = :guarantee
+                              ORDER BY excess_lower DESC, excess DESC, input_index LIMIT 1)
 WHERE audit.id = :audit_id
 """)
 _BROKEN = text("""

@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.rows import RunRow
-from rsuq_cli.results.tables import OodScore, Run, table_of
 
 _COLUMNS = (
     "input_index, label, class_index, standard_class, decision, standard_decided, at_ceiling, n, certain_count, "
@@ -81,18 +79,6 @@ def exhibits(db: Database, scoring_id: int, gallery: str, count: int) -> list[Ex
     with db.read() as connection:
         rows = connection.execute(statement, {"scoring_id": scoring_id, "count": count}).all()
     return [Exhibit(*row) for row in rows]
-
-
-def ood_runs(db: Database, run: RunRow) -> list[int]:
-    """Returns the runs that scored the same model on the same data set with the same noise, `run` itself included."""
-    r, scores = table_of(Run).c, table_of(OodScore)
-    same = select(r.id).where(
-        r.model == run.model, r.dataset == run.dataset, r.sigma == run.sigma,
-        r.checkpoint_id.is_not_distinct_from(run.checkpoint_id),
-        select(scores.c.run_id).where(scores.c.run_id == r.id).exists(),
-    )  # fmt: skip
-    with db.read() as connection:
-        return list(connection.execute(same.order_by(r.id)).scalars())
 
 
 def ood_scores(db: Database, run_id: int, dataset: str) -> list[Scores]:

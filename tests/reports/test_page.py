@@ -21,6 +21,7 @@ from rsuq_cli.reports.comparison import comparison_table
 from rsuq_cli.reports.page import PageContent, page_html, script_json
 from rsuq_cli.reports.page_data import detail_for
 from rsuq_cli.results.database import Database
+from rsuq_cli.results.dossier import dossiers
 from rsuq_cli.results.pictures import GALLERIES, Scores, exhibits
 from rsuq_cli.results.queries import Figures, figures
 
@@ -47,7 +48,15 @@ def make_page(db: Database, scores: tuple[Scores, ...] = (), images: Mapping[int
     galleries = {one.scoring_id: {kind: exhibits(db, one.scoring_id, kind, 5) for kind in GALLERIES} for one in found}
     none = {one.run_id: Images({}, "No images.") for one in found}
     made.html = page_html(
-        PageContent(made.readings, found, comparison_table(found), scores, galleries, {**none, **(images or {})})
+        PageContent(
+            made.readings,
+            found,
+            comparison_table(found),
+            scores,
+            galleries,
+            {**none, **(images or {})},
+            dossiers(db, found),
+        )
     )
     return made
 
@@ -278,7 +287,9 @@ def test_a_hundred_readings_of_many_inputs_stay_a_small_page(db: Database, tmp_p
     (one,) = found = figures(db, radii=RADII)
     many = readings(db, found, detail_for(100)) * 100
     shown = {kind: exhibits(db, one.scoring_id, kind, 5) for kind in GALLERIES}
-    content = PageContent(many, found, comparison_table(found), (), {one.scoring_id: shown}, {1: Images({}, "")})
+    content = PageContent(
+        many, found, comparison_table(found), (), {one.scoring_id: shown}, {1: Images({}, "")}, dossiers(db, found)
+    )
     page = page_html(content)
     assert 1_000_000 < len(page.encode()) < 8_000_000  # 2 MB are left for images
     script = "return document.getElementById('reading').options.length;"

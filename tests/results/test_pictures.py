@@ -11,8 +11,7 @@ from made_up import imported_run, made_up_run
 from sqlalchemy import text
 
 from rsuq_cli.results.database import Database, open_for_writing
-from rsuq_cli.results.pictures import certificate_columns, exhibits, largest_radius, ood_runs, ood_scores
-from rsuq_cli.results.queries import run_row
+from rsuq_cli.results.pictures import certificate_columns, exhibits, largest_radius, ood_scores
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +74,3 @@ def test_scores_are_paired_with_the_set_of_the_run(tmp_path: Path) -> None:
         assert found.inside.tolist() == [0.1, 0.2]
         assert {name: values.tolist() for name, values in found.outside.items()} == {"noise:uniform": [0.9]}
         assert ood_scores(db, run_id + 1, "digits") == []
-
-
-def test_scores_of_another_run_of_the_same_model_are_found(tmp_path: Path) -> None:
-    with open_for_writing(tmp_path / "c.db") as db:
-        runs = [made_up_run(db, inputs=range(2), seed=0), made_up_run(db, inputs=range(2), seed=1),
-                made_up_run(db, inputs=range(2), model="mlp"), made_up_run(db, inputs=range(2), sigma=0.5)]  # fmt: skip
-        with db.transaction() as connection:
-            statement = text("INSERT INTO ood_score VALUES (:run, 'digits', 0, 'q', 0.5)")
-            connection.execute(statement, [{"run": run} for run in runs[1:]])
-        assert ood_runs(db, run_row(db, runs[0])) == [runs[1]]
-        assert ood_runs(db, run_row(db, runs[2])) == [runs[2]]

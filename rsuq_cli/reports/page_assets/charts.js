@@ -91,8 +91,8 @@ class Chart {
     make(this.svg, "path", { d: `${this.path([...low, ...high.slice().reverse()])}Z`, ...attributes });
   }
 
-  dot([x, y], { color }) {
-    make(this.svg, "circle", { cx: this.x(x), cy: this.y(y), r: 6, fill: `var(--${color})`, stroke: "var(--page)", "stroke-width": 2 });
+  dot([x, y], { color, small = false }) {
+    make(this.svg, "circle", { cx: this.x(x), cy: this.y(y), r: small ? 3.5 : 6, fill: `var(--${color})`, stroke: "var(--page)", "stroke-width": small ? 1 : 2 });
   }
 
   probe(stops) {

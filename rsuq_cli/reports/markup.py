@@ -1,0 +1,104 @@
+"""HTML in which every text is escaped.
+
+Invariant: a plain string becomes text, whatever it holds; only what was made here is markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import NamedTuple
+
+from rsuq_cli.console import Table
+
+
+class Html(str):
+    """Markup made by this module, in which texts are escaped already."""
+
+    __slots__ = ()
+
+
+class Cell(NamedTuple):
+    """A cell of a table: what it shows, and whether it is words (at the left) rather than a number."""
+
+    content: str
+    words: bool = False
+
+
+def element(tag: str, *content: str, **attributes: str | int | None) -> Html:
+    """Returns an element around its content; an attribute None is left out, `class_` and `data_x` are what they say."""
+    named = "".join(
+        f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+        for name, value in attributes.items()
+        if value is not None
+    )
+    return Html(f"<{tag}{named}>{joined(content)}</{tag}>")
+
+
+def joined(content: Iterable[str]) -> Html:
+    """Returns pieces one after the other, plain strings escaped."""
+    return Html("".join(piece if isinstance(piece, Html) else escape(piece) for piece in content))
+
+
+def paragraph(*content: str, class_: str | None = None) -> Html:
+    """Returns a paragraph."""
+    return element("p", *content, class_=class_)
+
+
+def listing(items: Iterable[str], class_: str = "notes") -> Html:
+    """Returns a list of texts, nothing where there are none."""
+    made = [element("li", item) for item in items]
+    return element("ul", *made, class_=class_) if made else Html("")
+
+
+def measured(value: str, *under: str) -> Html:
+    """Returns a figure with what stands under it in small type: its interval, what it is of."""
+    return joined([value, *(element("small", line) for line in under if line)])
+
+
+def rows_table(titles: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str | None = None) -> Html:
+    """Returns a table whose first column names its rows; it scrolls where it does not fit."""
+    body = [
+        element("tr", element("th", first.content, scope="row", class_="left"), *(_cell(cell) for cell in rest))
+        for first, *rest in rows
+    ]
+    head = element("tr", *(element("th", title, scope="col", class_=None if i else "left")
+                           for i, title in enumerate(titles)))  # fmt: skip
+    named = [] if caption is None else [element("caption", caption)]
+    table = element("table", *named, element("thead", head), element("tbody", *body))
+    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption or "table")
+
+
+def settings_table(settings: Iterable[tuple[str, str]]) -> Html:
+    """Returns names with what they are set to; settings without a value are left out."""
+    rows = [
+        element("tr", element("th", name, scope="row", class_="left"), element("td", value, class_="left"))
+        for name, value in settings
+        if value
+    ]
+    return element("div", element("table", *rows), class_="scroll")
+
+
+def report_table(table: Table) -> Html:
+    """Returns what people see of a table of the reports, with its notes."""
+    head = [element("th", *_lines(column.title), scope="col", class_=column.justify) for column in table.columns]
+    body = [
+        element("tr", *(element("td", column.cell(record), class_=column.justify) for column in table.columns))
+        for record in table.records
+    ]
+    made = element("table", element("thead", element("tr", *head)), element("tbody", *body))
+    scrolled = element("div", made, class_="scroll", tabindex="0", role="region", aria_label=table.title)
+    return joined([scrolled, listing(table.notes)])
+
+
+def folded(title: str, *content: str) -> Html:
+    """Returns content behind a line that opens it."""
+    return element("details", element("summary", title), *content)
+
+
+def _cell(cell: Cell) -> Html:
+    return element("td", cell.content, class_="left" if cell.words else None)
+
+
+def _lines(title: str) -> list[Html]:
+    return [joined(([Html("<br>")] if i else []) + [line]) for i, line in enumerate(title.split("\n"))]
