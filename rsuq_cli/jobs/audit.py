@@ -97,7 +97,12 @@ def audit_run(request: AuditRequest, database: str | Path | None, watcher: Watch
     if run.finished < run.inputs:
         watcher.say(f"run {run.id} is not complete: {run.finished:,} of {run.inputs:,} inputs can be audited")
     opened = reopen(
-        run, weights=request.weights, data_dir=request.data_dir, device=request.device, batch_size=request.batch_size
+        run,
+        watcher,
+        weights=request.weights,
+        data_dir=request.data_dir,
+        device=request.device,
+        batch_size=request.batch_size,
     )
     split = opened.subset()
     with open_for_writing(database) as db:

@@ -23,6 +23,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.calibrating import run_edges
 from rsuq_cli.jobs.engines import Sampling, check_eight_bit, open_engine, open_sampler, worth_compiling
 from rsuq_cli.jobs.opening import Opened, open_sources
+from rsuq_cli.jobs.recognising import recognised
 from rsuq_cli.jobs.recording import configuration_hash, configuration_of, new_run
 from rsuq_cli.jobs.request import CertifyRequest
 from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, of_run, sample_rows, score_stored
@@ -74,8 +75,9 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
     )
     engine = open_engine(opened.model, opened.dataset, sampling)
     sampler = open_sampler(engine, opened.recipe, sampling, devices)
-    configuration = _configuration(request, opened, split, engine)
+    wanted = _configuration(request, opened, split, engine)
     with open_for_writing(database) as db:
+        configuration = recognised(db, wanted, watcher, fresh=request.fresh)
         known = [] if request.fresh else find_runs(db, configuration_hash(configuration))
         edges = run_edges(request, opened.dataset, engine, known, watcher)
         thresholds = chosen_thresholds(

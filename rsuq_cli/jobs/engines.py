@@ -18,6 +18,7 @@ from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.errors import BadInput
 from rsuq_cli.measures import MEASURES
+from rsuq_cli.models.fingerprint import Fingerprint, fingerprint_of
 from rsuq_cli.models.opening import LoadedModel, open_model
 from rsuq_cli.sampling.device import Precision
 from rsuq_cli.sampling.engine import Engine
@@ -51,6 +52,7 @@ class Recipe(NamedTuple):
     mean: Sequence[float] | None
     std: Sequence[float] | None
     weights_sha256: str
+    fingerprint: Fingerprint
 
 
 def open_sampler(engine: Engine, recipe: Recipe, sampling: Sampling, devices: Sequence[torch.device]) -> Sampler:
@@ -68,6 +70,10 @@ def _engine_of_worker(recipe: Recipe, sampling: Sampling, batch_size: int, devic
     )  # fmt: skip
     if model.weights_sha256 != recipe.weights_sha256:
         raise BadInput(f"{recipe.spec} makes other weights in every process", "save them and give --weights")
+    if not fingerprint_of(model.module, recipe.shape).agrees(recipe.fingerprint):
+        raise BadInput(
+            f"{recipe.spec} computes something else in every process", "keep what it computes in its weights"
+        )
     there = sampling._replace(device=torch.device(device), batch_size=batch_size)
     return _engine(model, recipe.shape, recipe.num_classes, there)
 

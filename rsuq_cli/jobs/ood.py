@@ -26,6 +26,7 @@ from rsuq_cli.jobs.ood_request import OodRequest
 from rsuq_cli.jobs.ood_reuse import Reused, reused_evidence
 from rsuq_cli.jobs.ood_sides import Side, overlaps, own_inputs, resolved_sources, sides
 from rsuq_cli.jobs.opening import Opened, open_sources
+from rsuq_cli.jobs.recognising import check_same_network, recognised
 from rsuq_cli.jobs.recording import configuration_hash, configuration_of, new_run
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.results.database import Database, open_for_writing
@@ -85,10 +86,12 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     warnings = overlaps(opened.dataset, both)
     for line in (*later.lines, *(f"warning: {warning}" for warning in warnings)):
         watcher.say(line)
-    configuration = _configuration(request, opened, both, engine)
+    wanted = _configuration(request, opened, both, engine)
     if reused:
-        reused.check(configuration)
+        reused.check(wanted)
+        check_same_network(reused.run, opened.fingerprint, watcher)
     with open_for_writing(database) as db:
+        configuration = recognised(db, wanted, watcher, fresh=certify.fresh)
         known = [] if certify.fresh else find_runs(db, configuration_hash(configuration))
         edges = reused.edges if reused else run_edges(certify, opened.dataset, engine, known, watcher)
         new = new_run(

@@ -16,6 +16,7 @@ from rsuq_cli.jobs.engines import Recipe
 from rsuq_cli.jobs.request import Sources
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.fingerprint import Fingerprint, fingerprint_of
 from rsuq_cli.models.opening import LoadedModel, open_model
 from rsuq_cli.models.zoo import NAMES, unknown_model
 from rsuq_cli.results.database import open_for_writing
@@ -34,7 +35,7 @@ PUBLISHED_STATISTICS = {
 class Opened:
     """A data set, the name it is kept under, the size its images were resized to, a model, its checkpoint if ours.
 
-    `recipe` is how another process opens the same model.
+    `fingerprint` is what the model computes, `recipe` how another process opens the same model.
     """
 
     dataset: Dataset
@@ -42,6 +43,7 @@ class Opened:
     image_size: int | None
     model: LoadedModel
     checkpoint: CheckpointRow | None
+    fingerprint: Fingerprint
     recipe: Recipe
 
 
@@ -70,8 +72,11 @@ def open_sources(sources: Sources, sigma: float, database: str | Path | None, wa
     )
     for note in model.notes:
         watcher.say(note)
-    recipe = Recipe(sources.model, dataset.shape, dataset.num_classes, weights, mean, std, model.weights_sha256)
-    return Opened(dataset, name, sources.image_size, model, checkpoint, recipe)
+    fingerprint = fingerprint_of(model.module, dataset.shape)
+    recipe = Recipe(
+        sources.model, dataset.shape, dataset.num_classes, weights, mean, std, model.weights_sha256, fingerprint
+    )  # fmt: skip
+    return Opened(dataset, name, sources.image_size, model, checkpoint, fingerprint, recipe)
 
 
 def _checkpoint(model: str, dataset: str, sigma: float, database: str | Path | None) -> CheckpointRow | None:

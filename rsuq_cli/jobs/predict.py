@@ -26,10 +26,12 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.calibrating import run_edges, serves
 from rsuq_cli.jobs.engines import Sampling, check_eight_bit, edges_at, open_engine
 from rsuq_cli.jobs.opening import Opened, open_sources
+from rsuq_cli.jobs.recognising import recorded_fingerprint
 from rsuq_cli.jobs.reopening import certify_run_row, reopen
 from rsuq_cli.jobs.request import CertifyRequest
 from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, of_run, sample_rows
 from rsuq_cli.jobs.watching import Watcher
+from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.opening import LoadedModel
 from rsuq_cli.results.database import open_for_reading
 from rsuq_cli.results.location import locate
@@ -168,7 +170,7 @@ def _of_run(settings: FromRun, database: str | Path | None, watcher: Watcher) ->
             of_this = [dict(row) for row in chosen_scorings(connection, Selection(runs=(run.id,)))]
     scoring = _chosen(of_this, settings)
     watcher.say(f"run {run.id}: {run.model} on {run.dataset}, {scoring['measure']} at {scoring['threshold']:.4g}")
-    opened = reopen(run, weights=settings.weights, data_dir=settings.data_dir, device=settings.device)
+    opened = reopen(run, watcher, weights=settings.weights, data_dir=settings.data_dir, device=settings.device)
     scored = _scored(run, scoring)
     return Smoothed(
         opened.dataset, opened.model, opened.sampling, run.split, run.n0, run.n, scored.measure,
@@ -256,8 +258,16 @@ def _known_edges(
     }  # fmt: skip
     with open_for_reading(database) as db:
         for run in reversed(list_runs(db)):
-            if run.kind == "certify" and all(run.configuration.get(name) == value for name, value in same.items()):
+            if run.kind == "certify" and _is_of(run, opened, same):
                 edges = {measure: MeasureEdges(*stored) for measure, stored in load_edges(db, run.id).items()}
                 if all(serves(edges[measure], request) for measure in request.measures):
                     return edges
     return None
+
+
+def _is_of(run: RunRow, opened: Opened, same: Mapping[str, Any]) -> bool:
+    """Returns whether a run has these settings, and its network gave the answers of the one that is open."""
+    if any(run.configuration.get(name) != value for name, value in same.items()):
+        return False
+    known = recorded_fingerprint(run.configuration)
+    return not is_custom(run.model) if known is None else known.agrees(opened.fingerprint)

@@ -32,6 +32,7 @@ def configuration_of(
         "model": opened.model.spec,
         "weights_sha256": opened.model.weights_sha256,
         "source_sha256": opened.model.source_sha256,
+        "fingerprint": opened.fingerprint.to_json(),
         "dataset": opened.dataset_name,
         IMAGE_SIZE: opened.image_size,
         "split": request.split,
@@ -55,9 +56,13 @@ def configuration_of(
 
 def configuration_hash(configuration: Mapping[str, Any]) -> str:
     """Returns the SHA-256 of a configuration, whatever the order of its parts."""
+    return hashlib.sha256(json.dumps(hashed_part(configuration), sort_keys=True).encode()).hexdigest()
+
+
+def hashed_part(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what the evidence depends on, without what is recorded to find things again."""
     # The size of the images is in the data set's name; runs from before it was recorded by itself are found again.
-    hashed = {name: value for name, value in configuration.items() if name != IMAGE_SIZE}
-    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+    return {name: value for name, value in configuration.items() if name != IMAGE_SIZE}
 
 
 def new_run(

@@ -1,7 +1,7 @@
 """A stored run, opened again: its model and its inputs, known to be the ones that were certified.
 
-Invariant: what is returned has the hashes that the run recorded; anything else is refused, since a certificate is about
-one function on given inputs.
+Invariant: what is returned has the hashes, and gives the answers, that the run recorded; anything else is refused,
+since a certificate is about one function on given inputs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.data_of_run import open_data_of
 from rsuq_cli.jobs.engines import Sampling
 from rsuq_cli.jobs.opening import PUBLISHED_STATISTICS
+from rsuq_cli.jobs.recognising import check_same_network
+from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.opening import LoadedModel, open_model
 from rsuq_cli.models.parts import located
 from rsuq_cli.results.database import Database
@@ -60,8 +63,8 @@ def certify_run_row(db: Database, run_id: int) -> RunRow:
 
 
 def reopen(
-    run: RunRow, *, weights: Path | None = None, data_dir: Path | None = None, device: str | None = None,
-    batch_size: int | None = None,
+    run: RunRow, watcher: Watcher, *, weights: Path | None = None, data_dir: Path | None = None,
+    device: str | None = None, batch_size: int | None = None,
 ) -> Reopened:  # fmt: skip
     """Returns the run's data set and model, on the device it ran on unless another is named.
 
@@ -78,6 +81,7 @@ def reopen(
         run.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=file, mean=mean, std=std
     )
     _check_unchanged(run, model)
+    check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
     # A compiled forward pass was certified in batches of one size.
     batch_size = configuration.get("batch_size", batch_size)
     sampling = Sampling(

@@ -58,6 +58,7 @@ __all__ = [
     "SampleRow",
     "StoredEdges",
     "add_scoring",
+    "configurations_of",
     "evidence_without_samples",
     "find_runs",
     "finish_run",
@@ -140,6 +141,14 @@ def find_runs(db: Database, configuration_hash: str) -> list[RunHandle]:
     wanted = select(RUN).where(RUN.c.configuration_hash == configuration_hash).order_by(RUN.c.id.desc())
     with db.read() as connection:
         return [_handle(connection, row) for row in connection.execute(wanted).mappings().all()]
+
+
+def configurations_of(db: Database, kind: str, model: str, sigma: float) -> list[tuple[int, dict[str, Any]]]:
+    """Returns id and configuration of every run of this kind, model and sigma, the newest first."""
+    r = RUN.c
+    wanted = select(r.id, r.configuration).where(r.kind == kind, r.model == model, r.sigma == finite("sigma", sigma))
+    with db.read() as connection:
+        return [(row.id, json.loads(row.configuration)) for row in connection.execute(wanted.order_by(r.id.desc()))]
 
 
 def add_scoring(db: Database, new: NewScoring) -> int:

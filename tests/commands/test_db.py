@@ -83,7 +83,7 @@ def test_check_finds_damage(place: Place, blobs: Sample) -> None:
 
 def test_runs_lists_them_with_how_far_they_are(place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     rsuq("certify", *blobs.flags, "--n", 100, "--uncertainty", "entropy", "--uncertainty", "gen")
-    monkeypatch.setenv("INTERRUPT_AT", "103")
+    monkeypatch.setenv("INTERRUPT_AT", "100")
     rsuq("certify", *blobs.flags, "--n", 300, "--sigma", 0.5, "--batch-size", 64)
     first, second = rsuq("db", "runs", "--format", "json").json
     assert (first["id"], first["status"], first["finished"], first["inputs"], first["scorings"]) == (

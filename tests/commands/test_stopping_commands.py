@@ -117,7 +117,7 @@ def test_an_interrupted_run_goes_on_with_the_same_evidence(
 ) -> None:
     flags = ("--batch-size", 64, "--tolerance", 0.3)
     whole = certify(blobs, *flags, "--db", place.work / "whole.db")
-    monkeypatch.setenv("INTERRUPT_AT", str(82 + hit))
+    monkeypatch.setenv("INTERRUPT_AT", str(79 + hit))
     assert rsuq("certify", *blobs.flags, "--n", N, *flags).exit_code == 130
     monkeypatch.delenv("INTERRUPT_AT")
     assert len(draws(place)) < 12
