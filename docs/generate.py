@@ -21,6 +21,8 @@ from sqlmodel import SQLModel
 from typer.models import ArgumentInfo, OptionInfo
 
 from rsuq_cli.app import app
+from rsuq_cli.commands.examples import examples_of
+from rsuq_cli.commands.options import OUTPUT
 from rsuq_cli.results import tables
 from rsuq_cli.results.database import SCHEMA_HEAD, open_for_writing
 
@@ -141,6 +143,11 @@ class Flag(NamedTuple):
         return isinstance(self.info, ArgumentInfo)
 
     @property
+    def panel(self) -> str:
+        """Where `--help` shows it."""
+        return str(self.info.rich_help_panel or OUTPUT)
+
+    @property
     def required(self) -> bool:
         """Whether it has no default."""
         return self.default is inspect.Parameter.empty
@@ -164,7 +171,11 @@ def command_line() -> str:
     for name, function in sorted(_commands(app, "rsuq")):
         flags = list(_flags(function))
         parts += [f"## {name}", _sentences(function.__doc__ or ""), f"```\n{_usage(name, flags)}\n```"]
-        parts.append("\n".join(["| option | default | |", "|---|---|---|", *map(_line, flags)]))
+        for panel in dict.fromkeys(flag.panel for flag in flags):
+            lines = [_line(flag) for flag in flags if flag.panel == panel]
+            parts.append("\n".join([f"| {panel} | default | |", "|---|---|---|", *lines]))
+        shown = [f"# {one.purpose}\n{one.line}" for one in examples_of(name)]
+        parts.append("```sh\n" + "\n".join(shown) + "\n```")
     return "\n\n".join(parts) + "\n"
 
 
@@ -222,7 +233,7 @@ def _usage(name: str, flags: list[Flag]) -> str:
 def _line(flag: Flag) -> str:
     if flag.is_argument:
         shown = f"`{_metavar(flag)}`"
-    elif flag.kind is bool:
+    elif _plain(flag.kind) is bool:
         shown = f"`{flag.spelled}`"
     else:
         shown = f"`{flag.spelled}` {_cell(_metavar(flag))}"

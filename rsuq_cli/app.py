@@ -11,7 +11,6 @@ import os
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from rsuq_cli import __version__
 from rsuq_cli.commands import (
@@ -28,10 +27,11 @@ from rsuq_cli.commands import (
     rescore,
     train,
 )
+from rsuq_cli.commands.help_page import Group, with_pages
 from rsuq_cli.errors import RsuqError
 
 
-class Root(TyperGroup):
+class Root(Group):
     """The group of all commands, which turns what users can cause into one line and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -57,20 +57,35 @@ app = typer.Typer(
     help="Certify how far a classifier's answer can be trusted.\n\n"
     "Randomized smoothing with uncertainty: for every input, the radius in which the answer stays the same and "
     "confident (CC), and the one in which nothing else is ever stated with confidence (NCL).",
-    epilog="Start with: rsuq quickstart",
 )
-app.command("quickstart")(quickstart.quickstart)
-app.command("train")(train.train)
-app.command("certify")(certify.certify)
-app.command("ood")(ood.ood)
-app.command("rescore")(rescore.rescore)
-app.command("report")(report.report)
-app.command("import")(importing.import_logs)
-app.command("export")(exporting.export)
-app.command("audit")(audit.audit)
-app.command("predict")(predict.predict)
-app.command("radius")(radius.radius)
-app.add_typer(db.app, name="db")
+BEGIN, COMPARE, KEEP = "Begin", "Compare", "Keep"
+app.command(
+    "quickstart", rich_help_panel=BEGIN, short_help="Everything at once, on the embedded digits: a minute or two."
+)(quickstart.quickstart)
+app.command("train", rich_help_panel=BEGIN, short_help="Train a classifier under noise, and keep its checkpoint.")(
+    train.train
+)
+app.command("certify", rich_help_panel=BEGIN, short_help="Certify the radii of every input, and keep the evidence.")(
+    certify.certify
+)
+app.command("predict", rich_help_panel=BEGIN, short_help="Answer single images, as the deployed classifier would.")(
+    predict.predict
+)
+app.command("ood", rich_help_panel=BEGIN, short_help="Tell inputs from elsewhere, and certify how well.")(ood.ood)
+app.command("radius", rich_help_panel=BEGIN, short_help="The radii of counts or masses of your own.")(radius.radius)
+app.command("report", rich_help_panel=COMPARE, short_help="Compare what was certified: tables, pictures, a page.")(
+    report.report
+)
+app.command("rescore", rich_help_panel=COMPARE, short_help="Other measures, thresholds or rules, without sampling.")(
+    rescore.rescore
+)
+app.command("audit", rich_help_panel=COMPARE, short_help="Try to break what a run has certified.")(audit.audit)
+app.command("import", rich_help_panel=KEEP, short_help="Bring published certification logs in.")(importing.import_logs)
+app.command("export", rich_help_panel=KEEP, short_help="The certificate of every input of a run, as a file.")(
+    exporting.export
+)
+app.add_typer(db.app, name="db", rich_help_panel=KEEP)
+with_pages(app)
 
 
 def _show_version(asked: bool) -> None:

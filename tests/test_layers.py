@@ -67,7 +67,7 @@ FLOOR_PLAN = {
         "console errors formats output certificates ood measures results jobs", "numpy rich", inside="matplotlib"
     ),
     # the command line: quick to start, so everything else is imported inside its functions
-    "commands": Room("console errors", "typer", inside="*"),
+    "commands": Room("console errors measures", "typer", inside="*"),
     "app": Room("commands errors", "typer", inside="console settings"),
     "__main__": Room("app"),
     "__init__": Room("", "", inside="*"),

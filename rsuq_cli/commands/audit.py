@@ -5,28 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from rsuq_cli.commands import options
 
 
 def audit(
-    run: Annotated[int, typer.Argument(help="Run number.")],
-    inputs: Annotated[int, typer.Option(help="Attack the balls of at most N inputs, evenly chosen.")] = 10,
-    attack: Annotated[
-        str, typer.Option(help="pgd (gradients), random (decisions only, for any network) or both.")
-    ] = "both",
-    steps: Annotated[int, typer.Option(help="Steps of an attack on one ball.")] = 20,
-    radius_scale: Annotated[float, typer.Option(help="Attack balls of so many times the certified radius.")] = 1.0,
-    scoring: Annotated[list[int] | None, typer.Option(help="Only this scoring; repeat.", show_default="all")] = None,
-    n: Annotated[
-        int | None, typer.Option("--n", help="Samples to judge a point with.", show_default="the run's")
+    run: Annotated[int, options.argument(help="Run number.")],
+    scoring: Annotated[
+        list[int] | None,
+        options.what(metavar="SCORING", help="Only this scoring; may be repeated.", show_default="all"),
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Probability of any false break in a scoring.")] = 0.001,
+    weights: Annotated[
+        Path | None, options.what(metavar="FILE", help="Where the weights are now.", show_default="the run's")
+    ] = None,
+    inputs: Annotated[int, options.what(metavar="N", help="Attack the balls of at most N inputs, evenly chosen.")] = 10,
+    alpha: Annotated[
+        float, options.reading(metavar="SHARE", help="Probability of any false break in a scoring.")
+    ] = 0.001,
+    attack: Annotated[
+        str,
+        options.attack(metavar="KIND", help="pgd (gradients), random (decisions only, for any network) or both."),
+    ] = "both",
+    steps: Annotated[int, options.attack(metavar="N", help="Steps of an attack on one ball.")] = 20,
+    radius_scale: Annotated[
+        float, options.attack(metavar="NUMBER", help="Attack balls of so many times the certified radius.")
+    ] = 1.0,
+    n: Annotated[
+        int | None,
+        options.sampling("--n", metavar="N", help="Samples to judge a point with.", show_default="the run's"),
+    ] = None,
     seed: options.Seed = 0,
-    weights: Annotated[Path | None, typer.Option(help="Where the weights are now.", show_default="the run's")] = None,
+    device: Annotated[
+        str | None, options.place(metavar="NAME", help="Another device.", show_default="the run's")
+    ] = None,
     data_dir: options.DataDir = None,
-    device: Annotated[str | None, typer.Option(help="Another device.", show_default="the run's")] = None,
     db: options.Database = None,
     format: options.OutputFormat = "table",
 ) -> None:

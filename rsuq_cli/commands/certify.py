@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,55 +23,57 @@ PRESETS = {Preset.paper: {"n0": 100, "n": 100_000, "alpha": 0.001, "skip": 20}}
 def certify(
     ctx: typer.Context,
     model: options.Model = "cnn",
+    weights: options.Weights = None,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
-    weights: Annotated[
-        Path | None, typer.Option(help="safetensors or state dict.", show_default="newest checkpoint")
-    ] = None,
-    uncertainty: Annotated[
-        list[str] | None, typer.Option(help="entropy, confidence, margin, energy, max_logit, gen; may be repeated.")
-    ] = None,
-    coverage: Annotated[
-        list[float] | None,
-        typer.Option(help="Share of noisy calibration inputs to answer; may be repeated.", show_default="0.9"),
-    ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Certain when the uncertainty is at most this.")] = None,
+    image_size: options.ImageSize = None,
+    split: options.Split = "test",
+    skip: Annotated[int, options.what(metavar="K", help="Take every K-th input.")] = 1,
+    limit: Annotated[int | None, options.what(metavar="N", help="Take at most N inputs.", show_default="all")] = None,
+    uncertainty: options.Measures = None,
+    coverage: options.Coverages = None,
+    threshold: options.Threshold = None,
     rule: options.Rule = "majority",
     competitors: options.Competitors = None,
-    n0: Annotated[int, typer.Option("--n0", help="Samples that select the class.")] = 100,
-    n: Annotated[int, typer.Option("--n", help="Samples that estimate its mass.")] = 10_000,
     alpha: options.Alpha = 0.001,
     family_wise: options.FamilyWise = False,
     preset: Annotated[
-        Preset | None, typer.Option(help="paper: n = 100,000, every 20th input. Other flags override it.")
+        Preset | None,
+        options.sampling(metavar="NAME", help="paper: n = 100,000, every 20th input. Other flags override it."),
     ] = None,
+    n0: options.SelectionSamples = 100,
+    n: options.Samples = 10_000,
     at_radius: Annotated[
         float | None,
-        typer.Option(help="Stop an input as soon as it is decided whether its radius reaches this (pixel units)."),
+        options.sampling(
+            metavar="RADIUS",
+            help="Stop an input as soon as it is decided whether its radius reaches this (pixel units).",
+        ),
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Stop an input as soon as going on to n cannot add more than this many sigma to a radius."),
+        options.sampling(
+            metavar="NUMBER",
+            help="Stop an input as soon as going on to n cannot add more than this many sigma to a radius.",
+        ),
     ] = None,
     guarantee: Annotated[
         list[str] | None,
-        typer.Option(help="With these two: standard, cc or ncl; may be repeated.", show_default="all three"),
+        options.sampling(
+            metavar="NAME", help="With these two: standard, cc or ncl; may be repeated.", show_default="all three"
+        ),
     ] = None,
-    split: Annotated[str, typer.Option(help="test, calibration or train.")] = "test",
-    skip: Annotated[int, typer.Option(help="Take every K-th input.")] = 1,
-    limit: Annotated[int | None, typer.Option(help="Take at most N inputs.", show_default="all")] = None,
-    seed: options.Seed = 0,
     noise: options.Noise = "gaussian",
+    seed: options.Seed = 0,
+    fresh: options.Fresh = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
     batch_size: options.BatchSize = "auto",
     workers: options.Workers = 1,
     compile: options.Compile = None,
-    image_size: options.ImageSize = None,
-    device: options.Device = "auto",
-    precision: options.Precision = "fp32",
     data_dir: options.DataDir = None,
-    db: options.Database = None,
-    fresh: options.Fresh = False,
     radii: options.Radii = None,
+    db: options.Database = None,
     format: options.OutputFormat = "table",
 ) -> None:
     """Certify both radii for every input of a data set, and keep the evidence.

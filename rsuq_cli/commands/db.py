@@ -60,7 +60,7 @@ def runs(db: options.Database = None, format: options.OutputFormat = "table") ->
 
 @app.command()
 def merge(
-    other: Annotated[str, typer.Argument(help="The database whose runs to bring in: a path or SQLAlchemy URL.")],
+    other: Annotated[str, options.argument(help="The database whose runs to bring in: a path or SQLAlchemy URL.")],
     db: options.Database = None,
     format: options.OutputFormat = "table",
 ) -> None:
@@ -84,7 +84,7 @@ def merge(
 
 @app.command()
 def backup(
-    file: Annotated[Path | None, typer.Argument(help="The copy.", show_default="beside the database")] = None,
+    file: Annotated[Path | None, options.argument(help="The copy.", show_default="beside the database")] = None,
     db: options.Database = None,
     force: options.Force = False,
 ) -> None:

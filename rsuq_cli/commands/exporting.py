@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 from rsuq_cli.commands import options
 from rsuq_cli.errors import BadInput
 
@@ -13,18 +11,24 @@ ExportFormat = Literal["certify-tsv", "csv", "jsonl", "parquet"]
 
 
 def export(
-    run: Annotated[int, typer.Argument(help="Run number.")],
-    format: Annotated[
-        ExportFormat,
-        typer.Option(help="certify-tsv: the log that the field's scripts read, radii rounded down; else every column."),
-    ] = "certify-tsv",
+    run: Annotated[int, options.argument(help="Run number.")],
     scoring: Annotated[
-        int | None, typer.Option(help="Only this scoring (first column of the report).", show_default="all")
+        int | None,
+        options.what(metavar="SCORING", help="Only this scoring (first column of the report).", show_default="all"),
     ] = None,
     guarantee: Annotated[
-        Literal["standard", "cc", "ncl"], typer.Option(help="The radius of a certify-tsv log.")
+        Literal["standard", "cc", "ncl"],
+        options.view(metavar="NAME", help="The radius of a certify-tsv log: standard, cc or ncl."),
     ] = "standard",
     db: options.Database = None,
+    format: Annotated[
+        ExportFormat,
+        options.output(
+            metavar="FORMAT",
+            help="certify-tsv: the log that the field's scripts read, radii rounded down; else every column as csv, "
+            "jsonl or parquet.",
+        ),
+    ] = "certify-tsv",
     output: options.Output = None,
     force: options.Force = False,
 ) -> None:

@@ -5,24 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 from rsuq_cli.commands import options
 
 
 def import_logs(
-    files: Annotated[list[Path], typer.Argument(help="Logs; each becomes a run.")],
-    dataset: Annotated[str, typer.Option(help="The data set that the log is about, such as cifar10.")],
-    model: Annotated[str, typer.Option(help="A name for the model, such as resnet110.")],
+    files: Annotated[list[Path], options.argument(help="Logs; each becomes a run.")],
+    model: Annotated[str, options.what(metavar="NAME", help="A name for the model, such as resnet110.")],
     sigma: options.Sigma,
+    dataset: Annotated[str, options.what(metavar="NAME", help="The data set that the log is about, such as cifar10.")],
+    source: Annotated[
+        str | None, options.what(metavar="TEXT", help="Where the log is from.", show_default="the file's name")
+    ] = None,
     format: Annotated[
         Literal["certify-tsv"],
-        typer.Option(help="certify-tsv: tab-separated idx, label, predict, radius, correct, time."),
+        options.what(metavar="FORMAT", help="certify-tsv: tab-separated idx, label, predict, radius, correct, time."),
     ] = "certify-tsv",
-    n0: Annotated[int, typer.Option("--n0", help="Selection samples that the log was made with.")] = 100,
-    n: Annotated[int, typer.Option("--n", help="Estimation samples that it was made with.")] = 100_000,
     alpha: options.Alpha = 0.001,
-    source: Annotated[str | None, typer.Option(help="Where the log is from.", show_default="the file's name")] = None,
+    n0: Annotated[
+        int, options.sampling("--n0", metavar="N", help="Selection samples that the log was made with.")
+    ] = 100,
+    n: Annotated[int, options.sampling("--n", metavar="N", help="Estimation samples that it was made with.")] = 100_000,
     db: options.Database = None,
 ) -> None:
     """Import published certification logs, so that they stand in reports beside your own results.

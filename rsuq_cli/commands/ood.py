@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,61 +11,60 @@ from rsuq_cli.commands import options
 
 def ood(
     ctx: typer.Context,
+    run: Annotated[
+        int | None,
+        options.what(metavar="RUN", help="A finished certify run whose evidence is the in-distribution side."),
+    ] = None,
     model: options.Model = "cnn",
+    weights: options.Weights = None,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
-    weights: Annotated[
-        Path | None, typer.Option(help="safetensors or state dict.", show_default="newest checkpoint")
-    ] = None,
     ood: Annotated[
         list[str] | None,
-        typer.Option(
+        options.what(
             "--ood",
             metavar="SET",
-            help="noise:gaussian, noise:uniform, noise:smooth, constant, photo-patches, held-out, a data set, "
-            "folder:PATH (flat, or with class folders) or npz:PATH; may be repeated.",
+            help=f"{', '.join(options.OOD_SETS)}, held-out, a data set, folder:PATH (flat, or with class folders) or "
+            "npz:PATH; may be repeated.",
         ),
     ] = None,
     near: Annotated[
-        list[str] | None, typer.Option(metavar="SET", help="Of these sets, one that counts as near; may be repeated.")
+        list[str] | None,
+        options.what(metavar="SET", help="Of these sets, one that counts as near; may be repeated."),
     ] = None,
-    uncertainty: Annotated[
-        list[str] | None, typer.Option(help="Measure that rejects: entropy, confidence, margin, …; may be repeated.")
+    image_size: options.ImageSize = None,
+    split: options.Split = "test",
+    limit: Annotated[
+        int | None,
+        options.what(metavar="N", help="Take at most N inputs of each set, spread evenly.", show_default="all"),
     ] = None,
-    coverage: Annotated[
-        float | None, typer.Option(help="Share of noisy calibration inputs below the threshold.", show_default="0.9")
-    ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Certain when the uncertainty is at most this.")] = None,
-    score: Annotated[
-        list[str] | None, typer.Option(help="Show only this score or family; may be repeated.", show_default="all")
-    ] = None,
-    n0: Annotated[int, typer.Option("--n0", help="Samples that select the class.")] = 100,
-    n: Annotated[int, typer.Option("--n", help="Samples that estimate scores and masses.")] = 1000,
+    uncertainty: options.Measures = None,
+    coverage: options.Coverage = None,
+    threshold: options.Threshold = None,
     alpha: options.Alpha = 0.001,
     simultaneous: Annotated[
-        bool, typer.Option("--simultaneous", help="Split alpha over every bound of the run, so that all hold together.")
+        bool,
+        options.reading("--simultaneous", help="Split alpha over every bound of the run, so that all hold together."),
     ] = False,
-    run: Annotated[
-        int | None, typer.Option(help="A finished certify run whose evidence is the in-distribution side.")
-    ] = None,
-    split: Annotated[str, typer.Option(help="test, calibration or train.")] = "test",
-    limit: Annotated[
-        int | None, typer.Option(help="Take at most K inputs of each set, spread evenly.", show_default="all")
-    ] = None,
-    radii: options.Radii = None,
-    convention: Annotated[
-        str, typer.Option(help="Which side is positive for FPR95: ood-positive or id-positive.")
-    ] = "ood-positive",
+    n0: options.SelectionSamples = 100,
+    n: Annotated[int, options.sampling("--n", metavar="N", help="Samples that estimate scores and masses.")] = 1000,
     seed: options.Seed = 0,
+    fresh: options.Fresh = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
     batch_size: options.BatchSize = "auto",
     workers: options.Workers = 1,
     compile: options.Compile = None,
-    image_size: options.ImageSize = None,
-    device: options.Device = "auto",
-    precision: options.Precision = "fp32",
     data_dir: options.DataDir = None,
+    score: Annotated[
+        list[str] | None,
+        options.view(metavar="SCORE", help="Show only this score or family; may be repeated.", show_default="all"),
+    ] = None,
+    convention: Annotated[
+        str, options.view(metavar="NAME", help="Which side is positive for FPR95: ood-positive or id-positive.")
+    ] = "ood-positive",
+    radii: options.Radii = None,
     db: options.Database = None,
-    fresh: options.Fresh = False,
     format: options.OutputFormat = "table",
 ) -> None:
     """Tell inputs from elsewhere by the uncertainty of the smoothed classifier, and certify how well.

@@ -1,76 +1,171 @@
-"""Flags that several commands share, so that they are spelled and explained once."""
+"""Flags that several commands share, so that they are spelled and explained once, and the panels that hold all flags.
+
+Invariant: a command's parameters stand in the order of `PANELS`, and flags that two commands have in the same panel
+stand in the same order in both. Names that belong to slow modules are repeated here, and held to them by a test.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rsuq_cli.console import Format
+from rsuq_cli.console import FORMATS, Format
 from rsuq_cli.errors import BadInput
+from rsuq_cli.measures import MEASURES
 
-Database = Annotated[
-    str | None,
-    typer.Option(
-        "--db", envvar="RSUQ_DB", help="Results: a path or SQLAlchemy URL.", show_default="in the user's data directory"
+WHAT = "What is certified"
+RULE = "Uncertainty and rule"
+TRAINING = "Training"
+ATTACK = "Attack"
+SAMPLING = "Sampling"
+PLACE = "Where it runs"
+VIEW = "What is shown"
+OUTPUT = "Output"
+# What --help shows, in this order; a command has those that it needs.
+PANELS = (WHAT, RULE, TRAINING, ATTACK, SAMPLING, PLACE, VIEW, OUTPUT)
+
+# `options.what(help=...)` is `typer.Option` in the panel of that name, and so on.
+argument = partial(typer.Argument, rich_help_panel=WHAT)
+what = partial(typer.Option, rich_help_panel=WHAT)
+reading = partial(typer.Option, rich_help_panel=RULE)
+training = partial(typer.Option, rich_help_panel=TRAINING)
+attack = partial(typer.Option, rich_help_panel=ATTACK)
+sampling = partial(typer.Option, rich_help_panel=SAMPLING)
+place = partial(typer.Option, rich_help_panel=PLACE)
+view = partial(typer.Option, rich_help_panel=VIEW)
+output = partial(typer.Option, rich_help_panel=OUTPUT)
+
+# Known to modules that import torch or scipy, for which --help does not wait.
+MODELS = (
+    "mlp", "cnn", "resnet20", "resnet32", "resnet56", "resnet110", "resnet18", "resnet50", "wide_resnet50_2",
+    "densenet121", "vit_b_16",
+)  # fmt: skip
+DATASETS = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
+OOD_SETS = ("noise:gaussian", "noise:uniform", "noise:smooth", "constant", "photo-patches")
+RULES = ("majority", "plurality", "filtered", "standard")
+COMPETITORS = ("merged", "class-wise", "auto")
+SPLITS = ("test", "calibration", "train")
+NOISES = ("gaussian", "grid")
+PRECISIONS = ("fp32", "tf32", "bf16")
+OBJECTIVES = ("gaussian",)
+SCHEDULES = ("one-cycle", "cosine")
+GROUPINGS = ("model", "uncertainty", "objective", "sigma", "threshold", "rule", "dataset", "run", "source")
+PICTURE_PANELS = ("curves", "tradeoff", "risk", "scatter", "ood")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns names as a sentence has them: "a, b or c"."""
+    *before, last = names
+    return f"{', '.join(before)} or {last}" if before else last
+
+
+# What is certified
+Model = Annotated[
+    str,
+    what(metavar="NAME", help=f"{', '.join(MODELS)}; or your own: module:factory or path/file.py:factory."),
+]
+Weights = Annotated[
+    Path | None,
+    what(metavar="FILE", help="safetensors or a state dict.", show_default="newest checkpoint"),
+]
+Sigma = Annotated[float, what(metavar="NUMBER", help="Noise level in pixel units (pixels are in [0, 1]).")]
+Dataset = Annotated[
+    str,
+    what(
+        metavar="NAME",
+        help=f"digits (embedded), {', '.join(DATASETS[1:])}; folder:PATH (train/CLASS/*, test/CLASS/*) or npz:PATH "
+        "(x_train, y_train, x_test, y_test).",
     ),
+]
+ImageSize = Annotated[
+    int | None, what(metavar="PIXELS", help="Resize images to this side.", show_default="as they are")
+]
+Split = Annotated[str, what(metavar="NAME", help=f"{listed(SPLITS)}.")]
+
+# Uncertainty and rule
+Measures = Annotated[
+    list[str] | None,
+    reading(metavar="MEASURE", help=f"{listed(list(MEASURES))}; may be repeated.", show_default="entropy"),
+]
+Coverages = Annotated[
+    list[float] | None,
+    reading(metavar="SHARE", help="Share of noisy calibration inputs to answer; may be repeated.", show_default="0.9"),
+]
+Coverage = Annotated[
+    float | None, reading(metavar="SHARE", help="Share of noisy calibration inputs to answer.", show_default="0.9")
+]
+Threshold = Annotated[float | None, reading(metavar="NUMBER", help="Certain when the uncertainty is at most this.")]
+Rule = Annotated[str, reading(metavar="RULE", help=f"How votes decide: {listed(RULES)}.")]
+Competitors = Annotated[
+    str | None,
+    reading(
+        metavar="HOW",
+        help=f"How other classes are bounded: {listed(COMPETITORS)}.",
+        show_default="merged; class-wise where the rule compares classes",
+    ),
+]
+Alpha = Annotated[float, reading(metavar="SHARE", help="Error probability of a guarantee.")]
+FamilyWise = Annotated[
+    bool, reading("--family-wise", help="Split alpha over all guarantees that are printed for one input.")
+]
+
+# Sampling
+SelectionSamples = Annotated[int, sampling("--n0", metavar="N", help="Samples that select the class.")]
+Samples = Annotated[int, sampling("--n", metavar="N", help="Samples that estimate its mass.")]
+Noise = Annotated[
+    str,
+    sampling(metavar="KIND", help="gaussian, or grid: rounded to multiples of 1/255, exact for 8-bit inputs."),
+]
+Seed = Annotated[int, sampling(metavar="N", help="Seed of all randomness.")]
+Fresh = Annotated[bool, sampling("--fresh", help="Start anew instead of going on.")]
+
+# Where it runs
+Device = Annotated[
+    str,
+    place(
+        metavar="NAME", envvar="RSUQ_DEVICE",
+        help="auto, cpu, cuda, cuda:N, mps, or a list such as cuda:0,cuda:1.",
+    ),
+]  # fmt: skip
+Precision = Annotated[str, place(metavar="KIND", help="fp32, tf32 (NVIDIA) or bf16; it is recorded with the results.")]
+BatchSize = Annotated[str, place(metavar="N", help="Samples in a forward pass, or auto.")]
+Workers = Annotated[int, place(metavar="N", help="Processes that sample side by side; several devices have one each.")]
+Compile = Annotated[
+    bool | None, place("--compile/--no-compile", help="Use torch.compile.", show_default="for long jobs")
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(
-        envvar="RSUQ_DATA_DIR", help="Where data sets lie or are downloaded to.", show_default="user's data directory"
+    place(
+        metavar="FOLDER", envvar="RSUQ_DATA_DIR", help="Where data sets lie or are downloaded to.",
+        show_default="in the user's data directory",
     ),
-]
-Dataset = Annotated[
-    str,
-    typer.Option(
-        help="digits (embedded), cifar10, cifar100, mnist, fashion_mnist, svhn, folder:PATH (train/CLASS/*, "
-        "test/CLASS/*) or npz:PATH (x_train, y_train, x_test, y_test)."
-    ),
-]
-Model = Annotated[
-    str,
-    typer.Option(
-        help="mlp, cnn, resnet20/32/56/110, resnet18, resnet50, wide_resnet50_2, densenet121, vit_b_16, or your own: "
-        "module:factory or path/file.py:factory."
-    ),
-]
-Sigma = Annotated[float, typer.Option(help="Noise level in pixel units (pixels are in [0, 1]).")]
-ImageSize = Annotated[int | None, typer.Option(help="Resize images to this side.", show_default="as they are")]
-Device = Annotated[
-    str, typer.Option(envvar="RSUQ_DEVICE", help="auto, cpu, cuda, cuda:N, mps, or a list such as cuda:0,cuda:1.")
-]
-Precision = Annotated[str, typer.Option(help="fp32, tf32 (NVIDIA) or bf16; it is recorded with the results.")]
-BatchSize = Annotated[str, typer.Option(help="Samples in a forward pass, or auto.")]
-Workers = Annotated[int, typer.Option(help="Processes that sample side by side; several devices have one each.")]
-Compile = Annotated[
-    bool | None,
-    typer.Option("--compile/--no-compile", help="Use torch.compile.", show_default="for long jobs"),
-]
-OutputFormat = Annotated[Format, typer.Option("--format", help="What stdout gets.")]
+]  # fmt: skip
+
+# Output
 Radii = Annotated[
     str | None,
-    typer.Option(help="Radii of the certified curves, such as 0,0.25,0.5.", show_default="multiples of sigma"),
+    output(
+        metavar="LIST", help="Radii of the certified curves, such as 0,0.25,0.5.", show_default="multiples of sigma"
+    ),
 ]
-Alpha = Annotated[float, typer.Option(help="Error probability of a guarantee.")]
-FamilyWise = Annotated[
-    bool, typer.Option("--family-wise", help="Split alpha over all guarantees that are printed for one input.")
-]
-Rule = Annotated[str, typer.Option(help="How votes decide: majority, plurality, filtered or standard.")]
-Competitors = Annotated[
+Database = Annotated[
     str | None,
-    typer.Option(help="Bound other classes merged, class-wise, or auto.", show_default="merged; class-wise where "
-                 "the rule compares classes"),
+    output(
+        "--db", metavar="FILE", envvar="RSUQ_DB", help="The results: a path or SQLAlchemy URL.",
+        show_default="in the user's data directory",
+    ),
 ]  # fmt: skip
-Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew instead of going on.")]
-Noise = Annotated[str, typer.Option(help="gaussian, or grid: rounded to multiples of 1/255, exact for 8-bit inputs.")]
-Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
+OutputFormat = Annotated[Format, output("--format", metavar="FORMAT", help=f"What stdout gets: {listed(FORMATS)}.")]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", help="Write the answer to this file, whole or not at all.", show_default="stdout"),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
+    output("--output", metavar="FILE", help="Write the answer to this file, whole or not at all.",
+           show_default="stdout"),
+]  # fmt: skip
+Force = Annotated[bool, output("--force", help="Replace a file that exists.")]
 
 
 def batch_size_of(text: str) -> int | None:

@@ -9,6 +9,7 @@ import typer
 
 from rsuq_cli.commands import options
 from rsuq_cli.errors import BadInput
+from rsuq_cli.measures import MEASURES
 
 # Flags that a run has settled.
 _SETTLED = (
@@ -19,47 +20,56 @@ _SETTLED = (
 
 def predict(
     ctx: typer.Context,
-    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or npy files.")],
-    run: Annotated[int | None, typer.Option(help="Take all settings of this run.", show_default=False)] = None,
+    images: Annotated[list[Path], options.argument(help="PNG, JPEG or npy files.")],
+    run: Annotated[int | None, options.what(metavar="RUN", help="Take all settings of this run.")] = None,
     scoring: Annotated[
-        int | None, typer.Option(help="Which reading of the run.", show_default="its first")
+        int | None, options.what(metavar="SCORING", help="Which reading of the run.", show_default="its first")
     ] = None,
     model: options.Model = "cnn",
+    weights: Annotated[
+        Path | None,
+        options.what(metavar="FILE", help="safetensors or state dict.", show_default="newest checkpoint, or the run's"),
+    ] = None,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
-    weights: Annotated[
-        Path | None, typer.Option(help="safetensors or state dict.", show_default="newest checkpoint, or the run's")
+    image_size: options.ImageSize = None,
+    resize: Annotated[bool, options.what("--resize", help="Resize images of another size.")] = False,
+    split: Annotated[
+        str, options.what(metavar="NAME", help=f"Where to look for an image: {options.listed(options.SPLITS)}.")
+    ] = "test",
+    index: Annotated[
+        int | None,
+        options.what(
+            metavar="INPUT", help="Use the noise of this input of the data set.", show_default="found by pixels"
+        ),
     ] = None,
     uncertainty: Annotated[
-        str, typer.Option(help="entropy, confidence, margin, energy, max_logit or gen.")
+        str, options.reading(metavar="MEASURE", help=f"{options.listed(list(MEASURES))}.")
     ] = "entropy",
-    coverage: Annotated[
-        float | None, typer.Option(help="Share of noisy calibration inputs to answer.", show_default="0.9")
-    ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Certain when the uncertainty is at most this.")] = None,
+    coverage: options.Coverage = None,
+    threshold: options.Threshold = None,
     rule: options.Rule = "majority",
     competitors: options.Competitors = None,
-    n0: Annotated[int, typer.Option("--n0", help="Samples that select the class.")] = 100,
-    n: Annotated[int, typer.Option("--n", help="Samples that estimate its mass.")] = 10_000,
     alpha: options.Alpha = 0.001,
     family_wise: options.FamilyWise = False,
-    index: Annotated[
-        int | None, typer.Option(help="Use the noise of this input of the data set.", show_default="found by pixels")
-    ] = None,
-    split: Annotated[str, typer.Option(help="Where to look for an image: test, calibration or train.")] = "test",
-    resize: Annotated[bool, typer.Option("--resize", help="Resize images of another size.")] = False,
-    seed: options.Seed = 0,
+    n0: options.SelectionSamples = 100,
+    n: options.Samples = 10_000,
     noise: options.Noise = "gaussian",
-    image_size: options.ImageSize = None,
+    seed: options.Seed = 0,
     device: Annotated[
-        str | None, typer.Option(envvar="RSUQ_DEVICE", help="auto, cpu, cuda, cuda:N or mps.",
-                                 show_default="auto, or the run's")
+        str | None,
+        options.place(
+            metavar="NAME",
+            envvar="RSUQ_DEVICE",
+            help="auto, cpu, cuda, cuda:N or mps.",
+            show_default="auto, or the run's",
+        ),
     ] = None,
     precision: options.Precision = "fp32",
     data_dir: options.DataDir = None,
     db: options.Database = None,
     format: options.OutputFormat = "table",
-) -> None:  # fmt: skip
+) -> None:
     """Answer images as the deployed classifier would: a class, uncertain or undecided, with both radii.
 
     The settings are those of `rsuq certify`, or with --run those of a run. An image that is in the data set gets the

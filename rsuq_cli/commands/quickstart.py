@@ -10,8 +10,10 @@ from rsuq_cli.commands import options
 
 
 def quickstart(
-    n: Annotated[int, typer.Option("--n", help="Samples for an input.")] = 2000,
-    limit: Annotated[int | None, typer.Option(help="Certify at most so many digits.", show_default="all 360")] = None,
+    limit: Annotated[
+        int | None, options.what(metavar="N", help="Certify at most so many digits.", show_default="all 360")
+    ] = None,
+    n: Annotated[int, options.sampling("--n", metavar="N", help="Samples for an input.")] = 2000,
     device: options.Device = "auto",
     db: options.Database = None,
 ) -> None:

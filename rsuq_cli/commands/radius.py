@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from rsuq_cli.commands import options
 
 
 def radius(
     sigma: options.Sigma = 0.25,
     certain: Annotated[
-        list[str] | None, typer.Option(help="CLASS:COUNT of certain votes; repeat, or separate by commas.")
+        list[str] | None,
+        options.what(metavar="VOTES", help="CLASS:COUNT of certain votes; may be repeated, or separated by commas."),
     ] = None,
-    uncertain: Annotated[list[str] | None, typer.Option(help="CLASS:COUNT of uncertain votes; likewise.")] = None,
+    uncertain: Annotated[
+        list[str] | None, options.what(metavar="VOTES", help="CLASS:COUNT of uncertain votes; likewise.")
+    ] = None,
+    masses: Annotated[bool, options.what("--masses", help="The values are probabilities: no interval.")] = False,
     class_index: Annotated[
-        int | None, typer.Option("--class", help="The class to certify.", show_default="most certain votes")
+        int | None,
+        options.what("--class", metavar="CLASS", help="The class to certify.", show_default="most certain votes"),
     ] = None,
     rule: options.Rule = "majority",
     competitors: options.Competitors = None,
     alpha: options.Alpha = 0.001,
     family_wise: options.FamilyWise = False,
-    masses: Annotated[bool, typer.Option("--masses", help="The values are probabilities: no interval.")] = False,
     format: options.OutputFormat = "table",
 ) -> None:
-    """Print the three radii of given estimation counts, or of exact masses.
-
-    Example: rsuq radius --sigma 0.25 --certain 0:9000 --certain 1:100 --uncertain 0:500 --uncertain 1:400
-    """
+    """Print the three radii of given estimation counts, or of exact masses."""
     from rsuq_cli.jobs.radius import RadiusRequest, parse_votes, single_certificate
     from rsuq_cli.reports.single import single_table
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from rsuq_cli.commands import options
 from rsuq_cli.console import is_machine, print_tables, warn
 from rsuq_cli.errors import BadInput
@@ -20,58 +18,70 @@ if TYPE_CHECKING:
 
 
 def report(
-    runs: Annotated[list[int] | None, typer.Argument(help="Run numbers.", show_default="all")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
-    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
-    sigma: Annotated[float | None, typer.Option(help="Only this noise level.")] = None,
-    uncertainty: Annotated[str | None, typer.Option(help="Only this measure.")] = None,
+    runs: Annotated[list[int] | None, options.argument(help="Run numbers.", show_default="all")] = None,
+    model: Annotated[str | None, options.what(metavar="NAME", help="Only this model.")] = None,
+    sigma: Annotated[float | None, options.what(metavar="NUMBER", help="Only this noise level.")] = None,
+    dataset: Annotated[str | None, options.what(metavar="NAME", help="Only this data set.")] = None,
     where: Annotated[
-        str | None, typer.Option(help='Only settings such as: sigma = 0.25 and model like "resnet%".')
+        str | None,
+        options.what(metavar="CONDITION", help='Only settings such as: sigma = 0.25 and model like "resnet%".'),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only runs begun since a date, or a span such as 7d or 12h.")
+        str | None,
+        options.what(metavar="WHEN", help="Only runs begun since a date, or a span such as 7d or 12h."),
     ] = None,
     latest: Annotated[
-        bool, typer.Option("--latest", help="Only the newest run of each model, data set and sigma.")
+        bool, options.what("--latest", help="Only the newest run of each model, data set and sigma.")
     ] = False,
+    uncertainty: Annotated[str | None, options.reading(metavar="MEASURE", help="Only this measure.")] = None,
+    data_dir: options.DataDir = None,
     by: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Group by model, uncertainty, objective, sigma, threshold, rule, dataset, run or source; given twice, "
-            "pivot one figure."
+        options.view(
+            metavar="SETTING",
+            help=f"Group by {options.listed(options.GROUPINGS)}; given twice, pivot one figure.",
         ),
     ] = None,
-    figure: Annotated[str, typer.Option(help="The figure of a pivot.")] = "acr_ncl",
-    sort: Annotated[
-        str | None, typer.Option(help="Order by a figure or setting; -acr_cc for the largest first.")
-    ] = None,
-    keep: Annotated[str | None, typer.Option(help="Only these columns, in this order: model,acr_cc,gain.")] = None,
-    drop: Annotated[str | None, typer.Option(help="Without these columns.")] = None,
-    radii: options.Radii = None,
+    figure: Annotated[str, options.view(metavar="NAME", help="The figure of a pivot.")] = "acr_ncl",
     paired: Annotated[
         tuple[int, int] | None,
-        typer.Option(help="Compare two scorings (first column of the report) on their common inputs.", metavar="A B"),
+        options.view(metavar="A B", help="Compare two scorings (first column of the report) on their common inputs."),
     ] = None,
-    per_class: Annotated[bool, typer.Option("--per-class", help="Figures for each class.")] = False,
+    per_class: Annotated[bool, options.view("--per-class", help="Figures for each class.")] = False,
     at_ceiling: Annotated[
-        bool, typer.Option("--at-ceiling", help="How many radii are as large as n allows, and so measure n.")
+        bool, options.view("--at-ceiling", help="How many radii are as large as n allows, and so measure n.")
     ] = False,
-    inputs: Annotated[bool, typer.Option("--inputs", help="One row for each input.")] = False,
-    ood: Annotated[bool, typer.Option("--ood", help="The out-of-distribution runs, and nothing else.")] = False,
+    inputs: Annotated[bool, options.view("--inputs", help="One row for each input.")] = False,
     only: Annotated[
         str | None,
-        typer.Option(help='With --inputs: "CC fails at 0.25, NCL holds at 0.25", or label = 3 and gap > 0.2.'),
+        options.view(
+            metavar="CONDITION",
+            help='With --inputs: "CC fails at 0.25, NCL holds at 0.25", or label = 3 and gap > 0.2.',
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="With --inputs: at most so many rows.", min=1)] = None,
+    limit: Annotated[int | None, options.view(metavar="N", help="With --inputs: at most so many rows.", min=1)] = None,
+    ood: Annotated[bool, options.view("--ood", help="The out-of-distribution runs, and nothing else.")] = False,
+    sort: Annotated[
+        str | None,
+        options.view(metavar="NAME", help="Order by a figure or setting; -acr_cc for the largest first."),
+    ] = None,
+    keep: Annotated[
+        str | None, options.view(metavar="NAMES", help="Only these columns, in this order: model,acr_cc,gain.")
+    ] = None,
+    drop: Annotated[str | None, options.view(metavar="NAMES", help="Without these columns.")] = None,
+    plot: Annotated[Path | None, options.output(metavar="FILE", help="Draw a picture: FILE.png, .svg or .pdf.")] = None,
+    panels: Annotated[
+        str | None,
+        options.output(metavar="NAMES", help=f"With --plot: {', '.join(options.PICTURE_PANELS)}.", show_default="all"),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        options.output(metavar="FILE", help="Make a page to keep or to send: one file, no network."),
+    ] = None,
+    radii: options.Radii = None,
     db: options.Database = None,
     format: options.OutputFormat = "table",
     output: options.Output = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw a picture: FILE.png, .svg or .pdf.")] = None,
-    panels: Annotated[
-        str | None, typer.Option(help="With --plot: tradeoff, risk, curves, scatter, ood.", show_default="all")
-    ] = None,
-    html: Annotated[Path | None, typer.Option(help="Make a page to keep or to send: one file, no network.")] = None,
-    data_dir: options.DataDir = None,
     force: options.Force = False,
 ) -> None:
     """Compare what was certified: accuracy, coverage, average radii, gain and certified curves.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-import typer
-
 from rsuq_cli.commands import options
 from rsuq_cli.errors import BadInput
 
@@ -20,29 +18,38 @@ class Criterion(StrEnum):
 
 
 def rescore(
-    runs: Annotated[list[int], typer.Argument(help="Run numbers.")],
-    uncertainty: Annotated[
-        list[str] | None, typer.Option(help="entropy, confidence, margin, energy, max_logit, gen; may be repeated.")
+    runs: Annotated[list[int], options.argument(help="Run numbers.")],
+    uncertainty: options.Measures = None,
+    coverage: options.Coverages = None,
+    threshold: Annotated[
+        list[float] | None, options.reading(metavar="NUMBER", help="A bin edge of the run; may be repeated.")
     ] = None,
-    threshold: Annotated[list[float] | None, typer.Option(help="A bin edge of the run; may be repeated.")] = None,
-    coverage: Annotated[
-        list[float] | None,
-        typer.Option(help="Share of noisy calibration inputs to answer; may be repeated.", show_default="0.9"),
-    ] = None,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Figures at every bin edge; nothing is stored.")] = False,
+    sweep: Annotated[bool, options.reading("--sweep", help="Figures at every bin edge; nothing is stored.")] = False,
     best: Annotated[
         Criterion | None,
-        typer.Option(help="Choose the threshold on one half of the inputs, and report on the other."),
+        options.reading(
+            metavar="FIGURE",
+            help=f"Choose the threshold on one half of the inputs by {options.listed(list(Criterion))}, and report on "
+            "the other.",
+        ),
     ] = None,
     at_coverage: Annotated[
-        float | None, typer.Option(help="With --best: answer at least this share of samples.", show_default="0.9")
+        float | None,
+        options.reading(
+            metavar="SHARE", help="With --best: answer at least this share of samples.", show_default="0.9"
+        ),
     ] = None,
     per_input: Annotated[
-        bool, typer.Option("--per-input", help="With --best: a threshold for each input, alpha split over them all.")
+        bool,
+        options.reading("--per-input", help="With --best: a threshold for each input, alpha split over them all."),
     ] = False,
     rule: Annotated[
         list[str] | None,
-        typer.Option(help="majority, plurality, filtered or standard; may be repeated.", show_default="majority"),
+        options.reading(
+            metavar="RULE",
+            help=f"How votes decide: {options.listed(options.RULES)}; may be repeated.",
+            show_default="majority",
+        ),
     ] = None,
     competitors: options.Competitors = None,
     alpha: options.Alpha = 0.001,
@@ -51,10 +58,7 @@ def rescore(
     db: options.Database = None,
     format: options.OutputFormat = "table",
 ) -> None:
-    """Read stored evidence anew: other measures, thresholds, rules or alpha, without the model and without sampling.
-
-    Example: rsuq rescore 3 --uncertainty margin --coverage 0.8 --rule plurality
-    """
+    """Read stored evidence anew: other measures, thresholds, rules or alpha, without the model and without sampling."""
     from rsuq_cli.jobs.rescore import check_complete, store_scorings, sweep_points
     from rsuq_cli.jobs.rescore_request import Best, RescoreRequest
     from rsuq_cli.reports.comparison import comparison_table, parse_radii

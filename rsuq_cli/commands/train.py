@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from rsuq_cli.commands import options
 
 
@@ -16,26 +14,38 @@ def train(
     dataset: options.Dataset = "digits",
     hold_out_classes: Annotated[
         str | None,
-        typer.Option(
-            help="Classes, such as 8,9 or cat, left out of training: near out-of-distribution data. Names, or ids.",
+        options.what(
             metavar="CLASSES",
+            help="Classes, such as 8,9 or cat, left out of training: near out-of-distribution data. Names, or ids.",
         ),
     ] = None,
-    objective: Annotated[str, typer.Option(help="What is minimised under noise.")] = "gaussian",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="what suits")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Inputs in a step.", show_default="what suits")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Highest rate.", show_default="what suits")] = None,
-    schedule: Annotated[str, typer.Option(help="one-cycle or cosine.")] = "one-cycle",
-    seed: options.Seed = 0,
     image_size: options.ImageSize = None,
+    objective: Annotated[
+        str,
+        options.training(metavar="NAME", help=f"What is minimised under noise: {options.listed(options.OBJECTIVES)}."),
+    ] = "gaussian",
+    epochs: Annotated[
+        int | None, options.training(metavar="N", help="Passes over the data.", show_default="what suits")
+    ] = None,
+    batch_size: Annotated[
+        int | None, options.training(metavar="N", help="Inputs in a step.", show_default="what suits")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, options.training(metavar="NUMBER", help="Highest rate.", show_default="what suits")
+    ] = None,
+    schedule: Annotated[
+        str, options.training(metavar="NAME", help=f"{options.listed(options.SCHEDULES)}.")
+    ] = "one-cycle",
+    seed: options.Seed = 0,
+    fresh: options.Fresh = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
-    checkpoint_dir: Annotated[
-        Path | None, typer.Option(help="Where the checkpoint goes.", show_default="beside the database")
-    ] = None,
     data_dir: options.DataDir = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        options.output(metavar="FOLDER", help="Where the checkpoint goes.", show_default="beside the database"),
+    ] = None,
     db: options.Database = None,
-    fresh: options.Fresh = False,
     format: options.OutputFormat = "table",
 ) -> None:
     """Train a classifier that is robust against Gaussian noise, and keep its checkpoint.
