@@ -1,7 +1,9 @@
 """Exact one-sided confidence bounds for a probability that was sampled n times.
 
 Invariant: a bound errs on the safe side. `lower` is above the true probability, and `upper` below it, with probability
-at most `alpha` each, whatever the probability is (Clopper and Pearson 1934); numerical rounding only widens them.
+at most `alpha` each, whatever the probability is (Clopper and Pearson 1934); numerical rounding only widens them. No
+inverse function is believed: a bound is what the binomial tail itself says at it, and found by bisection where the
+library's inverse is off, in either direction (scipy's betaincinv(a, 1000.0, p) is, for many a: 999 samples against).
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainccinv, betaincinv, ndtri
+from scipy.special import betainc, betaincc, betainccinv, betaincinv, ndtri, rel_entr
 
 Array = npt.NDArray[np.float64]
 
-# The inverse of the incomplete beta function is good to a few units in the last place; this margin covers them.
-_ROUNDING = 1e-13
+# Where the inverse of the incomplete beta function is right it is good to a few units in the last place: this covers
+# them. A bound whose tail is that near alpha, and not above it, is as good as one can be.
+_ROUNDING, _NEAR = 1e-13, 1e-6
+# The tail is good to about a part in 10^10 of itself, down to here at least; Chernoff's bound serves below.
+_TAIL_ROUNDING, _SMALLEST_TAIL = 1e-9, 1e-150
 # Fewer counts are not worth a search for equal ones; a table for more samples takes too much memory.
 _FEW, _LARGEST_TABLE = 64, 2_000_000
 
@@ -44,15 +49,80 @@ def clopper_pearson_upper(count: npt.ArrayLike, n: npt.ArrayLike, alpha: float) 
 def _lower(count: Array, n: Array, alpha: float) -> Array:
     inside = count > 0
     k = np.where(inside, count, 1.0)
-    bound = betaincinv(k, n - k + 1.0, alpha) * (1.0 - _ROUNDING)
+    bound = np.asarray(betaincinv(k, n - k + 1.0, alpha) * (1.0 - _ROUNDING))
+    # The logarithm of this tail grows at most k times as fast as that of the bound.
+    off = inside & ~_believable(_at_least(k, n, bound), alpha, margin=_ROUNDING * k)
+    if off.any():
+        found, _ = _turn(lambda p: _is_rare(_at_least, k[off], n[off], p, alpha), int(off.sum()))
+        bound = _with(bound, off, found * (1.0 - _ROUNDING))
     return np.where(inside, bound, 0.0).astype(np.float64)
 
 
 def _upper(count: Array, n: Array, alpha: float) -> Array:
     inside = count < n
     k = np.where(inside, count, n - 1.0)
-    bound = betainccinv(k + 1.0, n - k, alpha) * (1.0 + _ROUNDING)
-    return np.where(inside, np.minimum(bound, 1.0), 1.0).astype(np.float64)
+    bound = np.asarray(np.minimum(betainccinv(k + 1.0, n - k, alpha) * (1.0 + _ROUNDING), 1.0))
+    # The logarithm of this tail falls at most n - k times as fast as that of what the bound leaves of one.
+    margin = _ROUNDING * (n - k) / np.maximum(1.0 - bound, 1e-300)
+    off = inside & ~_believable(_at_most(k, n, bound), alpha, margin=margin)
+    if off.any():
+        _, found = _turn(lambda p: ~_is_rare(_at_most, k[off], n[off], p, alpha), int(off.sum()))
+        bound = _with(bound, off, np.minimum(found * (1.0 + _ROUNDING), 1.0))
+    return np.where(inside, bound, 1.0).astype(np.float64)
+
+
+# The probability of counts on one side of the observed one, of counts, totals and p.
+Tail = Callable[[Array, Array, Array], Array]
+
+
+def _at_least(k: Array, n: Array, p: Array) -> Array:
+    return np.asarray(betainc(k, n - k + 1.0, p))
+
+
+def _at_most(k: Array, n: Array, p: Array) -> Array:
+    return np.asarray(betaincc(k + 1.0, n - k, p))
+
+
+def _believable(tail: Array, alpha: float, *, margin: Array) -> npt.NDArray[np.bool_]:
+    """Returns where a bound with this tail holds and is not needlessly far; nowhere where tails cannot be computed.
+
+    `margin` is how much of the tail, at most, the margin for rounding takes.
+    """
+    near_enough = tail >= alpha * (1.0 - _NEAR - margin)
+    return np.asarray((tail <= alpha) & near_enough & (alpha >= _SMALLEST_TAIL))
+
+
+def _is_rare(tail: Tail, k: Array, n: Array, p: Array, alpha: float) -> npt.NDArray[np.bool_]:
+    """Returns where the tail is at most alpha, whichever way it is rounded."""
+    if alpha >= _SMALLEST_TAIL:
+        return np.asarray(tail(k, n, p) <= alpha * (1.0 - _TAIL_ROUNDING))
+    beyond = p < k / n if tail is _at_least else p > k / n
+    return np.asarray(beyond & (_chernoff(k, n, p) >= -math.log(alpha)))
+
+
+def _chernoff(k: Array, n: Array, p: Array) -> Array:
+    """Returns n KL(k/n, p): minus the logarithm of the tail is at least that (Chernoff 1952)."""
+    return np.asarray(n * (rel_entr(k / n, p) + rel_entr(1.0 - k / n, 1.0 - p)))
+
+
+def _turn(holds: Callable[[Array], npt.NDArray[np.bool_]], size: int) -> tuple[Array, Array]:
+    """Returns the last float in [0, 1] at which `holds`, and the first at which it does not, for each of `size`.
+
+    It holds at 0 and not at 1. Positive floats are in the order of their bits read as integers, so halving that is
+    exact however small they are.
+    """
+    low, high = np.zeros(size, np.int64), np.full(size, np.float64(1.0).view(np.int64))
+    for _ in range(62):
+        middle = (low + high) // 2
+        true = holds(middle.view(np.float64))
+        low, high = np.where(true, middle, low), np.where(true, high, middle)
+    return low.view(np.float64), high.view(np.float64)
+
+
+def _with(bound: Array, off: npt.NDArray[np.bool_], found: Array) -> Array:
+    replaced = bound.copy()
+    replaced[off] = found
+    return replaced
 
 
 # A bound of counts and totals, elementwise, at a level alpha.

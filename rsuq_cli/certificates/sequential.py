@@ -26,8 +26,9 @@ from scipy.special import betaln, xlog1py, xlogy
 
 from rsuq_cli.certificates.bounds import Array, by_distinct_counts
 
-# Covers the rounding of the logarithms of beta functions of a million samples; it moves a bound by parts in a million.
-_ROUNDING = 1e-6
+# Covers the rounding of the logarithms of beta functions, which grows with the samples; it moves a bound by parts in a
+# million.
+_ROUNDING, _ROUNDING_A_SAMPLE = 1e-6, 2e-14
 _STEPS = 8
 FIRST_LOOK, GROWTH = 100, 1.2
 
@@ -76,7 +77,8 @@ def _lower(count: Array, n: Array, alpha: float) -> Array:
     has none below it that M does not, and it is a bound, whether or not the iteration has ended.
     """
     k, m = count, n
-    wanted = math.log(1.0 / alpha) + _ROUNDING
+    rounding = np.maximum(_ROUNDING, _ROUNDING_A_SAMPLE * m)
+    wanted = math.log(1.0 / alpha) + rounding
     most = k / (m + 1.0)
     start = np.minimum(_start(k, m, wanted), most)
     some = start > 0
@@ -87,12 +89,12 @@ def _lower(count: Array, n: Array, alpha: float) -> Array:
             slope = (k - m * bound - (1.0 - alpha) * bound) / (bound * (1.0 - bound))
             step = np.where(slope > 0, excess / slope, 0.0)
         bound = np.clip(np.where(some, bound + step, 0.5), np.where(some, start, 0.5), np.where(some, most, 0.5))
-    safe = wanted - 0.5 * _ROUNDING
+    safe = wanted - 0.5 * rounding
     found = np.where(log_wealth(k, m, bound) >= safe, bound, start)
     return np.where(some & (log_wealth(k, m, np.where(some, found, 0.5)) >= safe), found, 0.0)
 
 
-def _start(k: Array, m: Array, target: float) -> Array:
+def _start(k: Array, m: Array, target: Array) -> Array:
     """Returns a value below the bound, the larger of two; the caller checks it.
 
     Above p lies at least half of the mixture, so log M is at least -k log p plus a constant. It is also at least

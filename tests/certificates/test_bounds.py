@@ -3,10 +3,12 @@
 from fractions import Fraction
 from math import comb
 
+import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.special import betainc, betaincc, betaincinv
 from scipy.stats import beta, binom, binomtest, norm
 
 from rsuq_cli.certificates.bounds import (
@@ -67,6 +69,101 @@ def test_rounding_errs_on_the_safe_side_in_exact_arithmetic(n: int, alpha: float
         upper = Fraction(float(clopper_pearson_upper(k, n, alpha)))
         assert k == 0 or tail_from(k, n, lower) <= Fraction(alpha)
         assert k == n or 1 - tail_from(k + 1, n, upper) <= Fraction(alpha)
+
+
+# Counts and totals for which scipy 1.17's betaincinv is wrong, too near the truth or much too far from it, with the
+# right bound (by bisection of the tail).
+OFF = [
+    (143_682, 144_681, 1e-3, 0.992395745), (145_901, 146_900, 1e-4, 0.992366003), (288_432, 289_431, 1e-3, 0.996198110),
+    (9_101, 10_100, 1e-3, 0.891592073), (20_201, 21_200, 1e-3, 0.948211598), (86_501, 87_500, 1e-3, 0.987429283),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("k", "n", "alpha", "right"), OFF)
+def test_a_bound_is_right_where_the_library_is_not(k: int, n: int, alpha: float, right: float) -> None:
+    counts = np.arange(k - 40, k + 40)
+    assert float(clopper_pearson_lower(k, n, alpha)) == pytest.approx(right, abs=1e-8)
+    assert float(clopper_pearson_upper(n - k, n, alpha)) == pytest.approx(1 - right, abs=1e-8)
+    # The same from a table, for pairs of several totals, and for fractional counts.
+    assert clopper_pearson_lower(counts, n, alpha)[40] == clopper_pearson_lower(k, n, alpha)
+    several = clopper_pearson_lower(np.stack([counts, counts + 1]), np.array([[n], [n + 1]]), alpha)
+    assert several[0, 40] == clopper_pearson_lower(k, n, alpha)
+    assert float(clopper_pearson_lower(float(k), float(n), alpha)) == float(clopper_pearson_lower(k, n, alpha))
+
+
+def near_round(largest: int) -> st.SearchStrategy[int]:
+    rounds = [1, 2, 10, 100, 128, 500, 999, 1000, 1001, 1024, 5000, 9999, 10_000, 65_536, 100_000, 1_000_000]
+    return st.one_of(st.sampled_from(rounds), st.integers(0, largest)).map(lambda value: min(value, largest))
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> tuple[int, int]:
+    """A count and a total up to ten million; half of the counts leave something round on one side."""
+    n = draw(st.one_of(st.integers(1, 10**7), near_round(10**7).filter(lambda value: value > 0)))
+    beside = draw(near_round(n))
+    return (beside if draw(st.booleans()) else n - beside), n
+
+
+levels = st.floats(-12, -0.05).map(lambda exponent: 10.0**exponent)
+
+
+@given(observations(), levels)
+@example((145_901, 146_900), 1e-4)
+@example((999, 10**7), 1e-12)
+@settings(deadline=None, max_examples=300)
+def test_every_bound_is_proven_by_its_tail_and_not_needlessly_far(seen: tuple[int, int], alpha: float) -> None:
+    k, n = seen
+    lower, upper = float(clopper_pearson_lower(k, n, alpha)), float(clopper_pearson_upper(k, n, alpha))
+    if k > 0:
+        assert alpha * (1 - 1e-5) <= betainc(k, n - k + 1, lower) <= alpha
+    if k < n:
+        assert betaincc(k + 1, n - k, upper) <= alpha
+        # Next to 1 there are few digits of what an upper bound leaves.
+        assert betaincc(k + 1, n - k, upper * (1 - 1e-8)) > alpha
+
+
+def exact_tail(k: int, n: int, p: float) -> mpmath.mpf:
+    """P(X >= k) for X of Bin(n, p), k above n p: the first term in 40 digits times a sum that falls off."""
+    with mpmath.workdps(40):
+        q = mpmath.mpf(p)
+        first = mpmath.exp(
+            mpmath.loggamma(n + 1) - mpmath.loggamma(k + 1) - mpmath.loggamma(n - k + 1)
+            + k * mpmath.log(q) + (n - k) * mpmath.log1p(-q)
+        )  # fmt: skip
+        above = np.arange(k, min(n, k + 60_000), dtype=np.float64)
+        ratios = np.cumprod((n - above) / (above + 1) * p / (1 - p))
+        assert not len(ratios) or above[-1] == n - 1 or ratios[-1] < 1e-12 * ratios.sum()
+        return first * (1 + mpmath.mpf(float(ratios.sum())))
+
+
+@given(observations(), st.floats(-12, -1).map(lambda exponent: 10.0**exponent))
+@example((145_901, 146_900), 1e-4)
+@settings(deadline=None, max_examples=60)
+def test_a_second_truth_agrees(seen: tuple[int, int], alpha: float) -> None:
+    k, n = seen
+    if k > 0:
+        lower = float(clopper_pearson_lower(k, n, alpha))
+        assert 1 - 1e-5 < exact_tail(k, n, lower) / alpha < 1 + 1e-9
+
+
+@pytest.mark.parametrize("n", [1_000, 2_000, 10_000])
+@pytest.mark.parametrize("alpha", [0.05, 0.001])
+def test_what_the_library_has_right_stays_as_it_was_to_the_last_digit(n: int, alpha: float) -> None:
+    counts = np.delete(np.arange(1, n + 1), n - 999 - 1)
+    assert np.array_equal(
+        clopper_pearson_lower(counts, n, alpha), betaincinv(counts, n - counts + 1.0, alpha) * (1 - 1e-13)
+    )
+
+
+@pytest.mark.parametrize("alpha", [1e-155, 1e-250, 5e-324, 1 - 1e-12])
+@pytest.mark.parametrize(("k", "n"), [(0, 9), (1, 9), (9, 9), (9_101, 10_100), (19_648, 19_669), (3, 10**9)])
+def test_the_smallest_and_the_largest_alpha_have_bounds_too(k: int, n: int, alpha: float) -> None:
+    lower, upper = float(clopper_pearson_lower(k, n, alpha)), float(clopper_pearson_upper(k, n, alpha))
+    assert 0 <= lower < 1
+    assert 0 < upper <= 1
+    if alpha < 0.5:
+        assert lower <= k / n <= upper
+        assert k == 0 or lower == 0 or exact_tail(k, n, lower) <= alpha
 
 
 @pytest.mark.parametrize("bound", [clopper_pearson_lower, clopper_pearson_upper])

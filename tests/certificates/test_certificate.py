@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.stats import beta, norm
+from scipy.stats import beta, binomtest, norm
 
 from rsuq_cli.certificates.bounds import ceiling_radius
 from rsuq_cli.certificates.certificate import (
@@ -330,3 +330,27 @@ def test_a_sweep_equals_its_certificates_one_by_one(method: Method) -> None:
         for field in dataclasses.fields(Certificates):
             if field.name != "bounds":
                 assert getattr(found, field.name)[i, j] == getattr(alone, field.name), field.name
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(144_681, 1e-3), (146_900, 1e-4)])
+def test_certificates_with_999_samples_against_are_wrong_no_more_often_than_alpha(n: int, alpha: float) -> None:
+    mass, trials = 1 - 999 / n, 100_000
+    hits = np.random.default_rng(0).binomial(n, mass, trials)
+    votes = np.stack([hits, n - hits], axis=1)
+    chosen = np.tile([100, 0], (trials, 1))
+    found = certify(Counts(chosen, chosen), Counts(votes, votes), Method(1.0, alpha))
+    wrong = int((found.radius_cc > norm.ppf(mass)).sum())
+    assert binomtest(wrong, trials, alpha, alternative="greater").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("n", [10_100, 21_200, 87_500, 144_681, 146_900])
+@pytest.mark.parametrize("alpha", [1e-3, 1e-4, 2.5e-4])
+def test_the_three_radii_keep_their_order_around_999_samples_against(n: int, alpha: float) -> None:
+    against = np.arange(990, 1010)
+    certain = np.stack([n - against - 6, np.full_like(against, 5)], axis=1)
+    votes = np.stack([n - against, against], axis=1)
+    chosen = np.tile([100, 0], (len(against), 1))
+    found = certify(Counts(chosen, chosen), Counts(certain, votes), Method(1.0, alpha))
+    assert (found.radius_cc <= found.radius_standard).all()
+    assert (found.radius_standard <= found.radius_ncl).all()
+    assert (np.diff(found.radius_standard) < 0).all()
