@@ -29,6 +29,7 @@ from rsuq_cli.commands import (
 )
 from rsuq_cli.commands.help_page import Group, with_pages
 from rsuq_cli.errors import RsuqError
+from rsuq_cli.streams import own_streams
 
 
 class Root(Group):
@@ -125,4 +126,5 @@ def main() -> None:
     # Idle OpenMP threads spin by default, and take the core from whoever else needs it: beside one other busy process
     # that made small networks several times slower. OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app()
+    with own_streams():
+        app()

@@ -8,15 +8,13 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
-from typing import BinaryIO, Literal, TextIO, cast, get_args
+from typing import Any, BinaryIO, Literal, TextIO, cast, get_args
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -27,9 +25,17 @@ from rich.text import Text
 from rsuq_cli.errors import BadInput
 from rsuq_cli.formats import MACHINE_FORMATS, MachineFormat, Record, write_records
 from rsuq_cli.output import new_file
+from rsuq_cli.spelling import READABLE, readable
 
 Format = Literal["table", "json", "jsonl", "csv", "markdown", "latex", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+class _Console(Console):
+    """A console that spells out what its stream lacks before it lays text out, so that columns stay columns."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(readable(text, self.encoding), **options)
 
 
 def out() -> Console:
@@ -44,7 +50,7 @@ def err() -> Console:
 
 def _console(stream: TextIO) -> Console:
     # A pipe or a file has no width of its own: nothing is folded there.
-    return Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else 1000)
+    return _Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else 1000)
 
 
 def say(line: str, *, style: str | None = "dim") -> None:
@@ -172,7 +178,7 @@ def print_tables(tables: Sequence[Table], style: Format, output: Path | None = N
             table.print_rich(out())
         return
     with destination(output, force=force, binary=style == "parquet") as stream:
-        _render(tables, style, stream)
+        _render(tables, style, stream, encoding="utf-8" if output else sys.stdout.encoding)
 
 
 @contextlib.contextmanager
@@ -189,21 +195,18 @@ def destination(output: Path | None, *, force: bool = False, binary: bool = Fals
     if binary and sys.stdout.isatty():
         raise BadInput("this format is no text for a terminal", "give --output FILE")
     sys.stdout.flush()
-    try:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough. Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(128 + signal.SIGPIPE) from None
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
 
 
-def _render(tables: Sequence[Table], style: Format, stream: BinaryIO) -> None:
+def _render(tables: Sequence[Table], style: Format, stream: BinaryIO, *, encoding: str) -> None:
     if is_machine(style):
         tables[0].write(cast("MachineFormat", style), stream)
         return
     renderers: dict[str, Callable[[Table], str]] = {"table": _plain, "markdown": Table.markdown, "latex": Table.latex}
-    stream.write("\n\n".join(renderers[style](table).rstrip("\n") for table in tables).encode() + b"\n")
+    stream.write(
+        "\n\n".join(renderers[style](table).rstrip("\n") for table in tables).encode(encoding, READABLE) + b"\n"
+    )
 
 
 def _plain(table: Table) -> str:

@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import Any, BinaryIO, Literal, get_args
 
 from rsuq_cli.errors import BadInput
+from rsuq_cli.spelling import READABLE
 
 MachineFormat = Literal["json", "jsonl", "csv", "parquet"]
 MACHINE_FORMATS: tuple[MachineFormat, ...] = get_args(MachineFormat)
@@ -35,7 +36,7 @@ def write_records(records: Iterable[Record], style: MachineFormat, stream: Binar
         _write_parquet(records, stream)
         return
     for page in _joined(_TEXTS[style](records)):
-        stream.write(page.encode())
+        stream.write(page.encode(errors=READABLE))
 
 
 def flat(record: Record) -> dict[str, Any]:

@@ -33,9 +33,10 @@ class Room(NamedTuple):
 FLOOR_PLAN = {
     # what everybody may know
     "errors": Room(),
+    "spelling": Room(),
     "measures": Room("errors"),
     "output": Room("errors"),
-    "formats": Room("errors", inside="pyarrow"),
+    "formats": Room("errors spelling", inside="pyarrow"),
     "settings": Room("errors", "platformdirs"),
     # the mathematics: no torch
     "certificates": Room("", "numpy scipy"),
@@ -62,13 +63,14 @@ FLOOR_PLAN = {
         inside="PIL pandas frames",
     ),
     # what people see
-    "console": Room("errors formats output", "rich"),
+    "streams": Room("spelling"),
+    "console": Room("errors formats output spelling", "rich"),
     "reports": Room(
         "console errors formats output certificates ood measures results jobs", "numpy rich", inside="matplotlib"
     ),
     # the command line: quick to start, so everything else is imported inside its functions
     "commands": Room("console errors measures", "typer", inside="*"),
-    "app": Room("commands errors", "typer", inside="console settings"),
+    "app": Room("commands errors streams", "typer", inside="console settings"),
     "__main__": Room("app"),
     "__init__": Room("", "", inside="*"),
 }
