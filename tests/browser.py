@@ -1,4 +1,7 @@
-"""A page opened in headless Chromium, driven by a script put into a copy of it; skipped where there is no Chromium."""
+"""A page opened in headless Chromium, driven by a script put into a copy of it.
+
+Without Chromium such a test is skipped, and the end of the test session says so (`conftest.pytest_terminal_summary`).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ FLAGS = (
     "--virtual-time-budget=20000",
 )  # fmt: skip
 PATIENCE = 120.0
+ABSENT = f"no browser: none of {', '.join(NAMES)} is installed"
 # Before the page's own scripts, so that no error is missed.
 LISTENER = """<script>
 window.problems = [];
@@ -28,7 +32,7 @@ for (const kind of ["error", "warn"]) console[kind] = (...words) => problems.pus
 </script>"""
 
 
-def drive(folder: Path, page: str, script: str) -> Any:
+def drive(folder: Path, page: str, script: str, *, width: int = 1200) -> Any:
     """Returns what `script`, the body of a function, returns in the opened page, having seen that nothing went wrong.
 
     `problems` are errors and warnings on the console, and what the content security policy blocked.
@@ -45,7 +49,7 @@ document.body.append(place);
     driven = page.replace("<head>", f"<head>{LISTENER}", 1).replace("</body>", f"{report}</body>", 1)
     path = folder / "driven.html"
     path.write_text(driven, encoding="utf-8")
-    dom = _chromium(folder, "--dump-dom", path.as_uri())
+    dom = _chromium(folder, f"--window-size={width},900", "--dump-dom", path.as_uri())
     found = re.search(r'<pre id="answer">(.*?)</pre>', dom, re.DOTALL)
     assert found, f"the script did not end: {dom[-2000:]}"
     told = json.loads(html.unescape(found[1]))
@@ -56,7 +60,7 @@ document.body.append(place);
 def _chromium(folder: Path, *arguments: str) -> str:
     program = next((path for name in NAMES if (path := shutil.which(name))), None)
     if program is None:
-        pytest.skip(f"none of {', '.join(NAMES)} is installed")
+        pytest.skip(ABSENT)
     profile = f"--user-data-dir={folder / 'profile'}"
     done = subprocess.run([program, *FLAGS, profile, *arguments], capture_output=True, text=True, timeout=PATIENCE)
     return done.stdout

@@ -5,14 +5,24 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browser import ABSENT
 from commandline import rsuq
 from samples import Sample, write_blobs
 
 # Before torch is imported: threads cost more than they give on networks this small, and processes that a test starts
 # must sum in the same order as the test itself, or their weights differ in the last bit.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Says in the last lines how much of the page was not tested, which a skip among hundreds of dots does not."""
+    skipped = [one for one in terminalreporter.stats.get("skipped", ()) if ABSENT in str(one.longrepr)]
+    if skipped:
+        line = f"NOT TESTED: {len(skipped)} tests of the page ({ABSENT}; on Debian: apt-get install chromium)"
+        terminalreporter.write_line(line, red=True, bold=True)
 
 
 @dataclass(frozen=True)

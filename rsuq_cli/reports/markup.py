@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
 
-from rsuq_cli.console import Table
+from rsuq_cli.console import Column, Table
 
 
 class Html(str):
@@ -56,39 +56,47 @@ def measured(value: str, *under: str) -> Html:
     return joined([value, *(element("small", line) for line in under if line)])
 
 
+def scrolled(named: str, table: Html) -> Html:
+    """Returns a table that scrolls by itself, by keys too, where it does not fit."""
+    return element("div", table, class_="scroll", tabindex=0, role="region", aria_label=named)
+
+
 def rows_table(titles: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str | None = None) -> Html:
-    """Returns a table whose first column names its rows; it scrolls where it does not fit."""
+    """Returns a table whose first column names its rows."""
     body = [
         element("tr", element("th", first.content, scope="row", class_="left"), *(_cell(cell) for cell in rest))
         for first, *rest in rows
     ]
-    head = element("tr", *(element("th", title, scope="col", class_=None if i else "left")
-                           for i, title in enumerate(titles)))  # fmt: skip
+    first_row = [element("th", title, scope="col", class_=None if i else "left") for i, title in enumerate(titles)]
     named = [] if caption is None else [element("caption", caption)]
-    table = element("table", *named, element("thead", head), element("tbody", *body))
-    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption or "table")
+    made = element("table", *named, element("thead", element("tr", *first_row)), element("tbody", *body))
+    return scrolled(caption or ", ".join(titles), made)
 
 
-def settings_table(settings: Iterable[tuple[str, str]]) -> Html:
+def settings_table(settings: Iterable[tuple[str, str]], named: str) -> Html:
     """Returns names with what they are set to; settings without a value are left out."""
     rows = [
         element("tr", element("th", name, scope="row", class_="left"), element("td", value, class_="left"))
         for name, value in settings
         if value
     ]
-    return element("div", element("table", *rows), class_="scroll")
+    return scrolled(named, element("table", *rows))
 
 
 def report_table(table: Table) -> Html:
     """Returns what people see of a table of the reports, with its notes."""
-    head = [element("th", *_lines(column.title), scope="col", class_=column.justify) for column in table.columns]
     body = [
         element("tr", *(element("td", column.cell(record), class_=column.justify) for column in table.columns))
         for record in table.records
     ]
-    made = element("table", element("thead", element("tr", *head)), element("tbody", *body))
-    scrolled = element("div", made, class_="scroll", tabindex="0", role="region", aria_label=table.title)
-    return joined([scrolled, listing(table.notes)])
+    made = element("table", head(table.columns), element("tbody", *body))
+    return joined([scrolled(table.title, made), listing(table.notes)])
+
+
+def head(columns: Sequence[Column], *before: Html) -> Html:
+    """Returns the head of a table of the reports, after what stands `before` the first of its columns."""
+    cells = (element("th", *_lines(column.title), scope="col", class_=column.justify) for column in columns)
+    return element("thead", element("tr", *before, *cells))
 
 
 def folded(title: str, *content: str) -> Html:

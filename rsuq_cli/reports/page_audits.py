@@ -23,7 +23,7 @@ MOST_AUDITS = 20
 # Audits that the first screen tells of; all of them are in the table.
 _TOLD = 3
 _NONE = "None was tried: no audit of these certificates is recorded (rsuq audit attacks them)."
-_TITLES = ("audit", "scoring", "attack", "steps", "balls at", "guarantee", "balls", "broken", "worst excess",
+_TITLES = ("audit", "scoring", "attack", "steps", "at × radius", "guarantee", "balls", "broken", "worst excess",
            "at least", "of input")  # fmt: skip
 _NOTES = (
     "broken: at the worst point found in the ball, fresh noise contradicts the guarantee with confidence; expected: "
@@ -78,7 +78,7 @@ def _row(one: AuditSummary) -> list[Cell]:
     lower = "-" if one.worst_excess_lower is None else f"{one.worst_excess_lower:+.4f}"
     return [
         Cell(str(one.audit_id)), Cell(str(one.scoring_id)), Cell(one.attack, words=True), Cell(str(one.steps)),
-        Cell(f"{number_text(one.radius_scale)} × radius", words=True), Cell(NAMES[one.guarantee], words=True),
+        Cell(number_text(one.radius_scale)), Cell(NAMES[one.guarantee], words=True),
         Cell(f"{one.attacked:,}"), Cell(f"{one.broken:,}"),
         Cell("-" if one.worst_excess is None else f"{one.worst_excess:+.4f}"), Cell(lower),
         Cell(number_text(one.worst_input)),

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from rsuq_cli.console import Table
 from rsuq_cli.jobs.data_of_run import data_of
+from rsuq_cli.reports.markup import Html, element, folded, head, joined, listing, paragraph, scrolled, settings_table
 from rsuq_cli.results.queries import Figures
 from rsuq_cli.results.rows import RunRow
 
@@ -21,54 +21,53 @@ _LATER = ("run_id", "source", "inputs", "n", "rule", "alpha")
 _NOTE = "The same command on the same machine gives the same evidence; weights that were named are to be named again."
 
 
-def table_html(table: Table) -> str:
+def table_html(table: Table) -> Html:
     """Returns the table of scorings, with a button in each row that shows its figures."""
     # Settings that take room and say little beside the figures come after them.
     columns = sorted(table.columns, key=lambda column: column.name in _LATER)
-    head = "".join(
-        f'<th scope="col" class="{column.justify}">{escape(column.title).replace(chr(10), "<br>")}</th>'
-        for column in columns
-    )
-    rows = []
-    for record in table.records:
-        scoring = escape(str(record["scoring_id"]))
-        cells = "".join(f'<td class="{column.justify}">{escape(column.cell(record))}</td>' for column in columns)
-        button = f'<button type="button" data-scoring="{scoring}" aria-label="show scoring {scoring}">show</button>'
-        rows.append(f'<tr data-scoring="{scoring}"><td>{button}</td>{cells}</tr>')
-    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
-    body = "".join(rows)
-    return (
-        f'<div class="scroll"><table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f'<ul class="notes">{notes}</ul>'
-    )
+    rows = [
+        element(
+            "tr",
+            element("td", _button(record["scoring_id"])),
+            *(element("td", column.cell(record), class_=column.justify) for column in columns),
+            data_scoring=record["scoring_id"],
+        )
+        for record in table.records
+    ]
+    made = element("table", head(columns, element("td")), element("tbody", *rows))
+    return joined([scrolled("Scorings", made), listing(table.notes)])
 
 
-def runs_html(runs: Sequence[RunRow], figures: Sequence[Figures]) -> str:
+def _button(scoring_id: int) -> Html:
+    named = f"show scoring {scoring_id}"
+    return element("button", "show", type="button", data_scoring=scoring_id, aria_label=named)
+
+
+def runs_html(runs: Sequence[RunRow], figures: Sequence[Figures]) -> Html:
     """Returns the full settings of every run, each with the commands that make it again."""
-    return "\n".join(_run_html(run, [one for one in figures if one.run_id == run.id]) for run in runs)
+    return joined(_run_html(run, [one for one in figures if one.run_id == run.id]) for run in runs)
 
 
-def _run_html(run: RunRow, scorings: Sequence[Figures]) -> str:
+def _run_html(run: RunRow, scorings: Sequence[Figures]) -> Html:
     settings = {
-        "run": run.id, "kind": run.kind, "status": run.status, "model": run.model, "checkpoint": run.checkpoint_id,
-        "data set": run.dataset, "split": run.split, "subset": _subset(run), "subset SHA-256": run.subset_sha256,
-        "σ": run.sigma, "n0": run.n0, "n": run.n, "seed": run.seed, "device": run.device, "precision": run.precision,
-        "weights from": run.source, "versions": ", ".join(f"{name} {v}" for name, v in sorted(run.versions.items())),
+        "run": run.id, "name": run.name, "note": run.note, "kind": run.kind, "status": run.status, "model": run.model,
+        "checkpoint": run.checkpoint_id, "data set": run.dataset, "split": run.split, "subset": _subset(run),
+        "subset SHA-256": run.subset_sha256, "σ": run.sigma, "n0": run.n0, "n": run.n, "seed": run.seed,
+        "device": run.device, "precision": run.precision, "weights from": run.source,
+        "versions": ", ".join(f"{name} {v}" for name, v in sorted(run.versions.items())),
         "begun": run.created_at, "last change": run.updated_at, "seconds": round(run.seconds, 1),
         "warnings": " · ".join(run.warnings or ()),
     }  # fmt: skip
-    rows = "".join(
-        f'<tr><th scope="row" class="left">{escape(name)}</th><td class="left">{escape(str(value))}</td></tr>'
-        for name, value in settings.items()
-        if value not in (None, "")
-    )
+    told = [(name, "" if value is None else str(value)) for name, value in settings.items()]
     commands = certify_commands(run, scorings)
-    again = f"<h3>Again</h3><pre>{escape(chr(10).join(commands))}</pre><p>{_NOTE}</p>" if commands else ""
+    again = [element("h3", "Again"), element("pre", "\n".join(commands)), paragraph(_NOTE)] if commands else []
     configuration = json.dumps(dict(run.configuration), indent=2, sort_keys=True)
-    return (
-        f"<details><summary>run {run.id}: {escape(run.model)} on {escape(run.dataset)}</summary>"
-        f'<div class="scroll"><table>{rows}</table></div>{again}'
-        f"<h3>Configuration</h3><pre>{escape(configuration)}</pre></details>"
+    return folded(
+        f"run {run.id}: {run.model} on {run.dataset}",
+        settings_table(told, f"Settings of run {run.id}"),
+        *again,
+        element("h3", "Configuration"),
+        element("pre", configuration),
     )
 
 

@@ -64,7 +64,10 @@ def _network_html(part: Sequence[Dossier]) -> Html:
         ("classes", _classes(run.class_names)),
     ]
     return element(
-        "div", element("h3", title), settings_table(told), *(_history(checkpoint) if checkpoint else [_unknown()])
+        "div",
+        element("h3", title),
+        settings_table(told, "Weights and training"),
+        *(_history(checkpoint) if checkpoint else [_unknown()]),
     )
 
 

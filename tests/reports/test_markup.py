@@ -28,7 +28,7 @@ def test_every_piece_escapes_its_text() -> None:
         (paragraph(HOSTILE, class_=HOSTILE), 2),
         (listing([HOSTILE, HOSTILE]), 2),
         (rows_table((HOSTILE, "b"), [[Cell(HOSTILE), Cell(HOSTILE)]], caption=HOSTILE), 5),
-        (settings_table([(HOSTILE, HOSTILE)]), 2),
+        (settings_table([(HOSTILE, HOSTILE)], HOSTILE), 3),
         (report_table(table), 4),
         (folded(HOSTILE, HOSTILE), 2),
         (measured(HOSTILE, HOSTILE), 2),
@@ -46,6 +46,6 @@ def test_markup_is_kept_and_nothing_is_escaped_twice() -> None:
 
 def test_what_is_not_there_takes_no_room() -> None:
     assert listing([]) == ""
-    assert settings_table([("a", ""), ("b", "1")]).count("<tr>") == 1
+    assert settings_table([("a", ""), ("b", "1")], "c").count("<tr>") == 1
     assert element("td", "a", class_=None) == "<td>a</td>"
     assert element("div", data_checkpoint=3, aria_label="x") == '<div data-checkpoint="3" aria-label="x"></div>'

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from browser import drive
 from made_up import made_up_run
+from made_up_trials import SMOOTHED, epochs, made_up_audit, made_up_checkpoint, made_up_detection
 from sqlalchemy import text
 
 from rsuq_cli.jobs.images import Images
@@ -20,9 +22,9 @@ from rsuq_cli.jobs.readings import Reading, reading_keys, readings
 from rsuq_cli.reports.comparison import comparison_table
 from rsuq_cli.reports.page import PageContent, page_html, script_json
 from rsuq_cli.reports.page_data import detail_for
-from rsuq_cli.results.database import Database
+from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.dossier import dossiers
-from rsuq_cli.results.pictures import GALLERIES, Scores, exhibits
+from rsuq_cli.results.pictures import GALLERIES, Scores, exhibits, ood_scores
 from rsuq_cli.results.queries import Figures, figures
 
 RADII = (0.0, 0.1, 0.25, 0.4)
@@ -72,6 +74,23 @@ def embedded(page: str) -> dict[str, Any]:
 def page(results: Database) -> Made:
     scores = Scores(1, "digits", "max_vote", np.array([0.0, 0.1, 0.2, 0.9]), {"noise:gaussian": np.array([0.3, 0.95])})
     return make_page(results, (scores,), {1: Images({0: PIXEL, 7: PIXEL}, "Images: digits as found now.")})
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Run 1 of a recorded network, audited and tried with inputs from elsewhere, under names that are markup."""
+    with open_for_writing(tmp_path_factory.mktemp("trials") / "a.db") as db:
+        checkpoint = made_up_checkpoint(db, epochs(5), name=HOSTILE, note=HOSTILE, file=HOSTILE)
+        made_up_run(db, class_names=[HOSTILE, "b"], checkpoint_id=checkpoint, coverages=(0.7,), measures=("entropy",))
+        made_up_audit(db, 1, {"cc": [-0.2], "ncl": [-0.1]})
+        made_up_detection(db, sets=(f"folder:{HOSTILE}", "noise:smooth"), name=HOSTILE, warnings=[HOSTILE],
+                          checkpoint_id=checkpoint)  # fmt: skip
+        with db.transaction() as connection:
+            values = {"hostile": HOSTILE}
+            connection.execute(text("UPDATE run SET name = :hostile, note = :hostile, source = :hostile"), values)
+            connection.execute(text("INSERT INTO run_tag VALUES (1, :hostile)"), values)
+            connection.execute(text("INSERT INTO checkpoint_tag VALUES (1, :hostile)"), values)
+        yield db
 
 
 READ_OUT = """
@@ -207,6 +226,91 @@ def test_hostile_names_stay_text(db: Database, tmp_path: Path) -> None:
     assert HOSTILE in classes
     assert "{{title}}" in classes
     assert made.html.count("<script") == 2
+
+
+def test_names_notes_tags_and_files_stay_text(trials: Database, tmp_path: Path) -> None:
+    made = make_page(trials)
+    told = drive(
+        tmp_path, made.html,
+        """return [document.title, document.getElementById("answers").textContent,
+                   document.getElementById("training").textContent, document.getElementById("foreign").textContent,
+                   document.querySelectorAll("img[src=x]").length];""",
+    )  # fmt: skip
+    assert told[0] == "rsuq report"
+    assert f"note: {HOSTILE}tags: {HOSTILE}" in told[1]
+    assert told[2].count(HOSTILE) >= 4  # name, note, tags and file
+    assert f"Warning: {HOSTILE}" in told[3]
+    assert told[4] == 0
+    assert made.html.count("<script") == 2
+
+
+def test_training_and_guarantees_are_drawn_and_read_out_by_keys(trials: Database, tmp_path: Path) -> None:
+    scores = tuple(ood_scores(trials, 2, "digits"))
+    told = drive(
+        tmp_path, make_page(trials, scores).html,
+        """
+        const read = (chart, times) => {
+          for (let i = 0; i < times; i++) chart.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+          return document.getElementById("probe").textContent;
+        };
+        const charts = [...document.querySelectorAll(".training svg[tabindex]"),
+                        document.querySelector("#promise-charts svg[tabindex]")];
+        return {
+          labels: charts.map((chart) => chart.getAttribute("aria-label").split(":")[0]),
+          said: charts.map((chart) => read(chart, 2)), scores: document.getElementById("score").options.length,
+          promises: document.getElementById("promise").textContent,
+        };
+        """,
+    )  # fmt: skip
+    assert told["labels"] == ["Accuracy while training", "Loss while training", "Guaranteed AUROC"]
+    assert told["said"][0] == "epoch 2\nclean 75 %\nunder noise 62.5 %"
+    assert told["said"][1] == "epoch 2\nloss 1"
+    assert told["said"][2].endswith("noise:smooth, r = 0\n79.9 %, both sides moved 39.9 %")
+    assert told["scores"] == 2
+    assert told["promises"] == f"run 2, {SMOOTHED}"
+
+
+def test_a_guarantee_is_drawn_no_higher_than_it_is_between_radii(trials: Database, tmp_path: Path) -> None:
+    """From one radius to the next the line is level, at the height of the next."""
+    path = drive(
+        tmp_path, make_page(trials).html,
+        'return document.querySelector("#promise-charts path.line").getAttribute("d");',
+    )  # fmt: skip
+    points = [tuple(map(float, part.split())) for part in re.split("[ML]", path)[1:]]
+    assert len(points) == 5
+    for (x, y), (next_x, next_y) in itertools.pairwise(points):
+        assert x == next_x or y == next_y
+    assert points[1][0] == points[0][0]
+
+
+@pytest.mark.parametrize("width", [360, 800])
+def test_nothing_is_wider_than_the_window(trials: Database, tmp_path: Path, width: int) -> None:
+    told = drive(
+        tmp_path, make_page(trials).html,
+        """
+        document.querySelectorAll("details").forEach((one) => { one.open = true; });
+        const wide = [...document.querySelectorAll("body *")].filter((one) =>
+          !one.closest(".scroll, svg") && one.getBoundingClientRect().right > innerWidth + 1);
+        return { width: innerWidth, wide: wide.map((one) => one.tagName + "." + one.className),
+                 body: document.documentElement.scrollWidth };
+        """,
+        width=width,
+    )  # fmt: skip
+    assert told["wide"] == []
+    assert told["body"] <= told["width"]
+
+
+def test_what_scrolls_and_what_is_chosen_can_be_reached_by_keys(trials: Database, tmp_path: Path) -> None:
+    deaf = drive(
+        tmp_path, make_page(trials).html,
+        """
+        const reached = (one) => one.tabIndex >= 0 && (one.getAttribute("aria-label") || one.labels?.length
+                                                       || one.textContent.trim());
+        return [...document.querySelectorAll(".scroll, select, input, button, a, figure > svg")]
+          .filter((one) => !one.closest("[hidden]") && !reached(one)).map((one) => one.outerHTML.slice(0, 80));
+        """,
+    )  # fmt: skip
+    assert deaf == []
 
 
 def test_script_json_can_begin_no_tag() -> None:

@@ -6,8 +6,8 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const GUARANTEES = {
   standard: { name: "standard, without rejection", color: "standard", dash: 1 },
-  cc: { name: "CC, stays right and certain", color: "cc", dash: 2 },
-  ncl: { name: "NCL, never confidently wrong", color: "ncl", dash: 0 },
+  cc: { name: "CC, consistent and confident", color: "cc", dash: 2 },
+  ncl: { name: "NCL, no confident label change", color: "ncl", dash: 0 },
 };
 const LEAST_COVERAGE = 50;
 const find = (id) => document.getElementById(id);
@@ -80,7 +80,7 @@ function start() {
   // The curves in numbers stand beside the charts, for those who read them better so.
   const numbers = make(find("charts"), "figure");
   make(numbers, "h3", {}, "Certified curves in numbers");
-  make(numbers, "div", { class: "scroll", id: "numbers" });
+  make(numbers, "div", { class: "scroll", id: "numbers", tabindex: "0", role: "region", "aria-label": "Certified curves in numbers" });
   make(numbers, "figcaption", {}, "Percent of the inputs, with 95 % intervals; --radii chooses the radii.");
   const select = find("reading");
   DATA.readings.forEach((reading, number) => make(select, "option", { value: number }, reading.name));
