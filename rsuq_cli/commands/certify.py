@@ -24,6 +24,9 @@ def certify(
     ctx: typer.Context,
     model: options.Model = "cnn",
     weights: options.Weights = None,
+    normalise: options.Normalise = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
     image_size: options.ImageSize = None,
@@ -82,6 +85,7 @@ def certify(
     """
     from rsuq_cli.console import Reporter
     from rsuq_cli.jobs.request import CertifyRequest, Sources
+    from rsuq_cli.models.statistics import given_statistics
 
     sampling = {"n0": n0, "n": n, "alpha": alpha, "skip": skip}
     for name, value in (PRESETS[preset] if preset else {}).items():
@@ -99,6 +103,8 @@ def certify(
         options.batch_size_of(batch_size),
         workers,
         compile,
+        normalise,
+        given_statistics(mean, std),
     )
     request = CertifyRequest(
         sources=sources,

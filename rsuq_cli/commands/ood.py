@@ -17,6 +17,9 @@ def ood(
     ] = None,
     model: options.Model = "cnn",
     weights: options.Weights = None,
+    normalise: options.Normalise = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
     ood: Annotated[
@@ -75,6 +78,7 @@ def ood(
     from rsuq_cli.console import Reporter, is_machine, print_tables
     from rsuq_cli.jobs.ood_request import OodRequest
     from rsuq_cli.jobs.request import CertifyRequest, Sources
+    from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.comparison import parse_radii
 
     settings: dict[str, Any] = {
@@ -90,6 +94,7 @@ def ood(
     sources = Sources(
         settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"], device,
         settings["precision"], options.batch_size_of(batch_size), workers, compile,
+        normalise, given_statistics(mean, std), settings.get("assumed"),
     )  # fmt: skip
     certify = CertifyRequest(
         sources=sources,

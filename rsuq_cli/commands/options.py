@@ -44,6 +44,7 @@ MODELS = (
     "mlp", "cnn", "resnet20", "resnet32", "resnet56", "resnet110", "resnet18", "resnet50", "wide_resnet50_2",
     "densenet121", "vit_b_16",
 )  # fmt: skip
+NORMALISATIONS = ("none", "half", "cifar10", "cifar100", "imagenet", "mnist", "data")
 DATASETS = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
 OOD_SETS = ("noise:gaussian", "noise:uniform", "noise:smooth", "constant", "photo-patches")
 RULES = ("majority", "plurality", "filtered", "standard")
@@ -72,6 +73,18 @@ Weights = Annotated[
     Path | None,
     what(metavar="FILE", help="safetensors or a state dict.", show_default="newest checkpoint"),
 ]
+Normalise = Annotated[
+    str | None,
+    what(
+        metavar="NAME",
+        help=f"Normalisation of weights that hold none: {listed(NORMALISATIONS)} (the training inputs' own).",
+        show_default="found on noisy calibration inputs",
+    ),
+]
+Mean = Annotated[
+    str | None, what(metavar="LIST", help="Its means instead, as 0.49,0.48,0.45 (pixel units).", show_default=False)
+]
+Std = Annotated[str | None, what(metavar="LIST", help="With --mean: its standard deviations.", show_default=False)]
 Sigma = Annotated[float, what(metavar="NUMBER", help="Noise level in pixel units (pixels are in [0, 1]).")]
 Dataset = Annotated[
     str,

@@ -14,7 +14,7 @@ from rsuq_cli.measures import MEASURES
 # Flags that a run has settled.
 _SETTLED = (
     "model", "sigma", "dataset", "uncertainty", "coverage", "threshold", "rule", "competitors", "n0", "n", "alpha",
-    "family_wise", "split", "seed", "noise", "image_size", "precision",
+    "family_wise", "split", "seed", "noise", "image_size", "precision", "normalise", "mean", "std",
 )  # fmt: skip
 
 
@@ -30,6 +30,9 @@ def predict(
         Path | None,
         options.what(metavar="FILE", help="safetensors or state dict.", show_default="newest checkpoint, or the run's"),
     ] = None,
+    normalise: options.Normalise = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
     image_size: options.ImageSize = None,
@@ -78,6 +81,7 @@ def predict(
     from rsuq_cli.console import Reporter
     from rsuq_cli.jobs.predict import FromRun, PredictRequest, predict_run
     from rsuq_cli.jobs.request import CertifyRequest, Sources
+    from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.predict import prediction_table
 
     settings: FromRun | CertifyRequest
@@ -92,7 +96,17 @@ def predict(
         if scoring is not None:
             raise BadInput("--scoring without --run", "name the run that it reads")
         settings = CertifyRequest(
-            sources=Sources(model, dataset, weights, data_dir, image_size, device or "auto", precision),
+            sources=Sources(
+                model,
+                dataset,
+                weights,
+                data_dir,
+                image_size,
+                device or "auto",
+                precision,
+                normalise=normalise,
+                statistics=given_statistics(mean, std),
+            ),
             sigma=sigma,
             n0=n0,
             n=n,

@@ -88,7 +88,7 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
         )  # fmt: skip
         handle = start_run(db, new, fresh=request.fresh)
         scored = _scorings(db, handle.id, of_run(request.method, configuration), thresholds)
-        return _Run(db, handle, split, engine, sampler, edges, scored, watcher, request).finish()
+        return _Run(db, handle, split, engine, sampler, edges, scored, watcher, request, opened.warnings).finish()
 
 
 @dataclass
@@ -104,6 +104,7 @@ class _Run:
     scored: Sequence[Scored]
     watcher: Watcher
     request: CertifyRequest
+    warnings: Sequence[str] = ()
 
     def finish(self) -> CertifyOutcome:
         """Samples what is missing and returns the outcome; however it ends, the run's row says so."""
@@ -119,7 +120,8 @@ class _Run:
         finally:
             if todo or self.handle.status != "complete":
                 status: Status = "complete" if complete else "interrupted"
-                finish_run(self.db, self.handle.id, status, time.monotonic() - started, self.sampler.notices)
+                notices = [*self.warnings, *self.sampler.notices]
+                finish_run(self.db, self.handle.id, status, time.monotonic() - started, notices)
         return CertifyOutcome(self.handle.id, tuple(one.scoring_id for one in self.scored), len(todo))
 
     def _announce(self, todo: int) -> None:

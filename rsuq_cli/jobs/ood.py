@@ -100,7 +100,7 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
         )  # fmt: skip
         handle = start_run(db, new, fresh=certify.fresh)
         run = _Run(db, handle, both, engine, sampler, edges, clean, watcher, request, reused)
-        return run.finish(evaluation, warnings)
+        return run.finish(evaluation, [*opened.warnings, *warnings])
 
 
 class _Later:

@@ -18,9 +18,11 @@ from rsuq_cli.datasets.dataset import Split
 from rsuq_cli.datasets.ood_sets import spread
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.data_of_run import data_of
+from rsuq_cli.jobs.normalisation_of_run import normalisation_of, same_normalisation
 from rsuq_cli.jobs.ood_request import OodRequest
 from rsuq_cli.jobs.opening import Opened
 from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.statistics import NONE
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import EvidenceRow, RunRow
@@ -61,6 +63,11 @@ class Reused:
                 f"run {self.run.id} stopped its inputs as soon as they were decided",
                 "leave --run out, and the in-distribution side is sampled anew",
             )
+        if not same_normalisation(configuration, self.run.configuration):
+            raise BadInput(
+                f"run {self.run.id} was made with another normalisation",
+                "leave --run out, and the in-distribution side is sampled anew",
+            )
         for name in _SAME:
             before, now = self.run.configuration.get(name), configuration.get(name)
             if before != now:
@@ -89,6 +96,7 @@ def settings_of_run(db: Database, run_id: int, given: Mapping[str, Any]) -> dict
         if name in given and given[name] != value:
             raise BadInput(f"run {run_id} has {name} = {value}, not {given[name]}", f"leave --{name} out")
     settings["weights"] = given.get("weights") or _weights(db, run)
+    settings["assumed"] = normalisation_of(run.configuration) or NONE
     if image_size is not None:
         settings["image_size"] = image_size
     return settings

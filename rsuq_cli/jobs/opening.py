@@ -12,7 +12,9 @@ from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.cautions import other_sigma
 from rsuq_cli.jobs.engines import Recipe
+from rsuq_cli.jobs.normalising import normalised
 from rsuq_cli.jobs.request import Sources
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.custom import is_custom
@@ -24,18 +26,13 @@ from rsuq_cli.results.location import locate
 from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.results.writer import newest_checkpoint
 
-# What published checkpoints, which keep the normalisation outside of the weights, were trained with.
-PUBLISHED_STATISTICS = {
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
-}
-
 
 @dataclass(frozen=True)
 class Opened:
     """A data set, the name it is kept under, the size its images were resized to, a model, its checkpoint if ours.
 
-    `fingerprint` is what the model computes, `recipe` how another process opens the same model.
+    `fingerprint` is what the model computes, `recipe` how another process opens the same model; `warnings` belong to
+    whatever is found out about it.
     """
 
     dataset: Dataset
@@ -45,6 +42,7 @@ class Opened:
     checkpoint: CheckpointRow | None
     fingerprint: Fingerprint
     recipe: Recipe
+    warnings: tuple[str, ...] = ()
 
 
 def open_sources(sources: Sources, sigma: float, database: str | Path | None, watcher: Watcher) -> Opened:
@@ -66,17 +64,19 @@ def open_sources(sources: Sources, sigma: float, database: str | Path | None, wa
         if not is_custom(sources.model):
             raise _untrained(sources, sigma)
         watcher.say(f"no checkpoint of {sources.model} for {name} at sigma {sigma:g}: using the factory's own weights")
-    mean, std = PUBLISHED_STATISTICS.get(dataset.name, (None, None))
-    model = open_model(
-        sources.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=weights, mean=mean, std=std
-    )
+    model = open_model(sources.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=weights)
     for note in model.notes:
         watcher.say(note)
+    model, warnings = normalised(model, dataset, sources, sigma, watcher)
+    if sources.weights and (caution := other_sigma(model, sigma)):
+        watcher.say(f"warning: {caution}")
+        warnings += (caution,)
     fingerprint = fingerprint_of(model.module, dataset.shape)
+    mean, std = model.normalisation or (None, None)
     recipe = Recipe(
         sources.model, dataset.shape, dataset.num_classes, weights, mean, std, model.weights_sha256, fingerprint
     )  # fmt: skip
-    return Opened(dataset, name, sources.image_size, model, checkpoint, fingerprint, recipe)
+    return Opened(dataset, name, sources.image_size, model, checkpoint, fingerprint, recipe, warnings)
 
 
 def _checkpoint(model: str, dataset: str, sigma: float, database: str | Path | None) -> CheckpointRow | None:

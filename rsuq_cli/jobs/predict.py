@@ -25,6 +25,7 @@ from rsuq_cli.datasets.single_image import position_in, read_image
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.calibrating import run_edges, serves
 from rsuq_cli.jobs.engines import Sampling, check_eight_bit, edges_at, open_engine
+from rsuq_cli.jobs.normalisation_of_run import NORMALISATION, recorded, same_normalisation
 from rsuq_cli.jobs.opening import Opened, open_sources
 from rsuq_cli.jobs.recognising import recorded_fingerprint
 from rsuq_cli.jobs.reopening import certify_run_row, reopen
@@ -255,7 +256,7 @@ def _known_edges(
         "model": opened.model.spec, "weights_sha256": opened.model.weights_sha256,
         "source_sha256": opened.model.source_sha256, "dataset": opened.dataset_name, "sigma": request.sigma,
         "seed": request.seed, "noise": request.noise, "device": sampling.device.type, "precision": sampling.precision,
-    }  # fmt: skip
+    } | recorded(opened.model.normalisation)  # fmt: skip
     with open_for_reading(database) as db:
         for run in reversed(list_runs(db)):
             if run.kind == "certify" and _is_of(run, opened, same):
@@ -267,7 +268,9 @@ def _known_edges(
 
 def _is_of(run: RunRow, opened: Opened, same: Mapping[str, Any]) -> bool:
     """Returns whether a run has these settings, and its network gave the answers of the one that is open."""
-    if any(run.configuration.get(name) != value for name, value in same.items()):
+    if not same_normalisation(run.configuration, same):
+        return False
+    if any(run.configuration.get(name) != value for name, value in same.items() if name != NORMALISATION):
         return False
     known = recorded_fingerprint(run.configuration)
     return not is_custom(run.model) if known is None else known.agrees(opened.fingerprint)

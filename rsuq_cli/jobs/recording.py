@@ -15,6 +15,7 @@ from typing import Any, Literal
 from rsuq_cli.calibration import SAMPLES
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.jobs.data_of_run import IMAGE_SIZE
+from rsuq_cli.jobs.normalisation_of_run import NORMALISATION, recorded, tells_apart
 from rsuq_cli.jobs.opening import Opened
 from rsuq_cli.jobs.request import CertifyRequest
 from rsuq_cli.models.checkpoints import library_versions
@@ -33,6 +34,7 @@ def configuration_of(
         "weights_sha256": opened.model.weights_sha256,
         "source_sha256": opened.model.source_sha256,
         "fingerprint": opened.fingerprint.to_json(),
+        **recorded(opened.model.normalisation),
         "dataset": opened.dataset_name,
         IMAGE_SIZE: opened.image_size,
         "split": request.split,
@@ -62,7 +64,9 @@ def configuration_hash(configuration: Mapping[str, Any]) -> str:
 def hashed_part(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the evidence depends on, without what is recorded to find things again."""
     # The size of the images is in the data set's name; runs from before it was recorded by itself are found again.
-    return {name: value for name, value in configuration.items() if name != IMAGE_SIZE}
+    # So are those from before their normalisation was recorded, which was the usual one.
+    ignored = {IMAGE_SIZE} | (set() if tells_apart(configuration) else {NORMALISATION})
+    return {name: value for name, value in configuration.items() if name not in ignored}
 
 
 def new_run(

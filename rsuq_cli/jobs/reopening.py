@@ -14,7 +14,7 @@ from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.data_of_run import open_data_of
 from rsuq_cli.jobs.engines import Sampling
-from rsuq_cli.jobs.opening import PUBLISHED_STATISTICS
+from rsuq_cli.jobs.normalisation_of_run import normalisation_of
 from rsuq_cli.jobs.recognising import check_same_network
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.custom import is_custom
@@ -76,7 +76,7 @@ def reopen(
     file = weights or _weights_file(run)
     if file and not located(file).file.exists():
         raise BadInput(f"the weights of run {run.id} are recorded at {file}, which is not there", "give --weights")
-    mean, std = PUBLISHED_STATISTICS.get(dataset.name, (None, None))
+    mean, std = normalisation_of(configuration) or (None, None)
     model = open_model(
         run.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=file, mean=mean, std=std
     )

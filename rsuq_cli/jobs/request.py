@@ -16,6 +16,7 @@ from rsuq_cli.certificates.guarantees import RULES, Rule
 from rsuq_cli.certificates.stopping import GUARANTEE_NAMES, GuaranteeName, Stopping
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.measures import check_threshold, measure_named
+from rsuq_cli.models.statistics import Statistics, check_named
 
 SPLITS = ("test", "calibration", "train")
 NOISES = ("gaussian", "grid")
@@ -24,7 +25,11 @@ DEFAULT_COVERAGE = 0.9
 
 @dataclass(frozen=True)
 class Sources:
-    """Which model on which data, and where they come from."""
+    """Which model on which data, and where they come from.
+
+    `normalise` names a normalisation, or `statistics` are its values, for weights that hold none; `assumed` is the one
+    of a run that is opened again. Raises BadInput for an unknown name, and where both of the first are given.
+    """
 
     model: str
     dataset: str = "digits"
@@ -36,6 +41,15 @@ class Sources:
     batch_size: int | None = None
     workers: int = 1
     compile: bool | None = None
+    normalise: str | None = None
+    statistics: Statistics | None = None
+    assumed: Statistics | None = None
+
+    def __post_init__(self) -> None:
+        if self.normalise is not None:
+            check_named(self.normalise)
+            if self.statistics is not None:
+                raise BadInput("both --normalise and --mean are given", "give one of them")
 
 
 @dataclass(frozen=True)

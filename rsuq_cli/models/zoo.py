@@ -92,6 +92,11 @@ NAMES: tuple[str, ...] = tuple(ARCHITECTURES)
 _WEIGHTS_ENDINGS = (".pt", ".pth", ".tar", ".ckpt", ".safetensors", ".bin", ".pkl")
 
 
+def channels_taken(name: str, channels: int) -> int:
+    """Returns how many channels a network of that name sees of images of `channels`; theirs where it is no name."""
+    return (ARCHITECTURES[name].channels if name in ARCHITECTURES else None) or channels
+
+
 def unknown_model(name: str) -> BadInput:
     """Returns what to say of a name that no architecture has; a file of weights is not one either."""
     if name.lower().endswith(_WEIGHTS_ENDINGS):
@@ -125,7 +130,7 @@ def build(
         raise unknown_model(name)
     architecture = ARCHITECTURES[name]
     channels = shape[0]
-    wanted = channels if architecture.channels is None else architecture.channels
+    wanted = channels_taken(name, channels)
     if channels not in (1, wanted):
         raise BadInput(f"{name} takes images of 1 or {wanted} channels, and these have {channels}", "try cnn or mlp")
     if name == "cnn" and min(shape[1:]) < 2:

@@ -20,7 +20,7 @@ from rsuq_cli.commands import options
 from rsuq_cli.commands.examples import EXAMPLES
 from rsuq_cli.datasets import catalogue, ood_sets
 from rsuq_cli.jobs.request import NOISES, SPLITS
-from rsuq_cli.models import zoo
+from rsuq_cli.models import statistics, zoo
 from rsuq_cli.reports.arrangement import GROUPINGS
 from rsuq_cli.reports.plots import PANELS
 from rsuq_cli.results.database import open_for_writing
@@ -158,6 +158,7 @@ def test_names_that_help_lists_are_those_that_there_are() -> None:
     assert options.MODELS == zoo.NAMES
     assert (*catalogue.EMBEDDED, *catalogue.TORCHVISION) == options.DATASETS
     assert set(options.OOD_SETS) == set(ood_sets.MADE)
+    assert statistics.NAMES == options.NORMALISATIONS
     assert options.RULES == RULES
     assert options.COMPETITORS == COMPETITORS
     assert (options.SPLITS, options.NOISES, options.PRECISIONS) == (SPLITS, NOISES, PRECISIONS)
