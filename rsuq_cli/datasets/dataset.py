@@ -25,6 +25,10 @@ Indices = npt.NDArray[np.int64]
 Listener = Callable[[str], None]
 
 
+def ignore(line: str) -> None:
+    """Listens and keeps nothing."""
+
+
 class Arrays(NamedTuple):
     """Decoded inputs: images [N, C, H, W] (uint8, or float32 in [0, 1]) and labels [N] (int64)."""
 

@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from rsuq_cli.datasets.dataset import Arrays, Dataset, Indices, SplitName
+from rsuq_cli.datasets.pictures import ON_WHITE, read_header, read_picture
 from rsuq_cli.datasets.splits import Division, hold_out
 from rsuq_cli.errors import BadInput
 
@@ -26,7 +27,8 @@ LAYOUT = "the layout is train/<class>/<image> and test/<class>/<image>"
 FIRST_FILES = 32  # how many files tell whether a set is grey
 SMALLEST_PHOTOGRAPH = 32  # below this side, a picture is no photograph that may be shifted and mirrored
 DECODED_AT_ONCE = 64  # files per task of the thread pool
-EIGHT_BIT_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+# So many pictures with no more than so many levels between them are one picture.
+FEWEST_ALIKE, MOST_ALIKE = 4, 8
 
 
 class Files(NamedTuple):
@@ -36,12 +38,20 @@ class Files(NamedTuple):
     labels: Indices
 
 
+class _Decoded(NamedTuple):
+    """An image as [C, H, W] uint8, and whether any of it was transparent."""
+
+    pixels: npt.NDArray[np.uint8]
+    transparent: bool
+
+
 class FolderDataset(Dataset):
     """Image files in class folders, decoded by Pillow on several threads when they are loaded.
 
     All images share the size of the first, or are resized to squares of `image_size` (bilinear, antialiased). A set is
     grey, C = 1, when every one of some files spread over it is grey, else RGB; a stray image of the other kind is
-    converted. With `train/` missing there is no training and no calibration split.
+    converted. Pictures are turned as their EXIF orientation says, and put on white where they are transparent. With
+    `train/` missing there is no training and no calibration split.
     """
 
     def __init__(self, path: Path, *, image_size: int | None = None, unlabelled: bool = False) -> None:
@@ -54,7 +64,7 @@ class FolderDataset(Dataset):
         class_names, self._files = _unlabelled(path) if unlabelled else _labelled(path)
         self._first_file = next(iter(self._files.values())).paths[0]
         channels = 1 if self._is_grey() else 3
-        width, height = (image_size, image_size) if image_size else _header(self._first_file).size
+        width, height = (image_size, image_size) if image_size else read_header(self._first_file).size
         photograph = channels == 3 and min(width, height) >= SMALLEST_PHOTOGRAPH
         super().__init__(
             f"folder:{path}",
@@ -86,26 +96,22 @@ class FolderDataset(Dataset):
             return Arrays(torch.from_numpy(images), torch.empty(0, dtype=torch.int64))
         paths, labels = self._files["test" if split == "test" else "train"]
 
+        transparent = np.zeros(len(indices), dtype=bool)
+
         def decode_run(start: int) -> None:
             for row in range(start, min(start + DECODED_AT_ONCE, len(indices))):
-                images[row] = self._decode(paths[indices[row]])
+                images[row], transparent[row] = self._decode(paths[indices[row]])
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             # list() brings the first failure here, in the order of the files, and cancels what has not begun.
             list(threads.map(decode_run, range(0, len(indices), DECODED_AT_ONCE)))
+        self._check_transparent(images[transparent])
         return Arrays(torch.from_numpy(images), torch.from_numpy(labels[indices]))
 
-    def _decode(self, path: Path) -> npt.NDArray[np.uint8]:
-        """Returns one image as [C, H, W] uint8."""
+    def _decode(self, path: Path) -> _Decoded:
+        """Returns one image of the size of all."""
         channels, height, width = self.shape
-        try:
-            with Image.open(path) as file:
-                _check_mode(path, file.mode)
-                image = file.convert("L" if channels == 1 else "RGB")
-        except BadInput:
-            raise
-        except Exception as error:  # Pillow's decoders raise whatever their parsers do, OSError to struct.error
-            raise _undecodable(path, error) from error
+        image, transparent = read_picture(path, channels)
         if self._image_size is not None:
             image = image.resize((width, height), Image.Resampling.BILINEAR)  # antialiases when it shrinks
         elif image.size != (width, height):
@@ -113,46 +119,25 @@ class FolderDataset(Dataset):
                 f"{path} is {image.width}×{image.height} pixels, {self._first_file} is {width}×{height}",
                 "resize all images to squares with --image-size",
             )
-        return np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
+        return _Decoded(np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1), transparent)
+
+    def _check_transparent(self, images: npt.NDArray[np.uint8]) -> None:
+        """Says of the images [N, C, H, W] that had transparent parts, raises BadInput where white swallowed them."""
+        if not len(images):
+            return
+        self.note(f"{self.name}: {ON_WHITE}")
+        spread = images.max(axis=0).astype(int) - images.min(axis=0)
+        if len(images) >= FEWEST_ALIKE and spread.max() <= MOST_ALIKE:
+            raise BadInput(
+                f"{self.name}: the pictures with transparent parts are all alike on white",
+                "put them on the background that shows them, and save them without transparency",
+            )
 
     def _is_grey(self) -> bool:
         """Whether every one of some files, spread evenly over the first of train and test, is grey."""
         paths = next(iter(self._files.values())).paths
         spread = np.unique(np.linspace(0, len(paths) - 1, FIRST_FILES).astype(int))
-        return all(_header(paths[i]).mode == "L" for i in spread)
-
-
-class Header(NamedTuple):
-    """What an image file says of itself before its pixels are decoded; `size` is (width, height)."""
-
-    mode: str
-    size: tuple[int, int]
-
-
-def _header(path: Path) -> Header:
-    try:
-        with Image.open(path) as image:
-            header = Header(image.mode, image.size)
-    except Exception as error:  # as in _decode
-        raise _undecodable(path, error) from error
-    _check_mode(path, header.mode)
-    return header
-
-
-def _check_mode(path: Path, mode: str) -> None:
-    # Pillow converts deeper pixels by cutting them off at 255: a white image instead of the user's.
-    if mode not in EIGHT_BIT_MODES:
-        raise BadInput(f"{path} has pixels of more than 8 bits (mode {mode})", "convert the images to 8 bits first")
-
-
-def _undecodable(path: Path, error: Exception) -> BadInput:
-    if isinstance(error, UnidentifiedImageError):
-        reason = "its format is not known"
-    elif isinstance(error, OSError) and error.strerror:
-        reason = error.strerror
-    else:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return BadInput(f"{path} does not decode as an image: {reason}", "replace the file or take it out of the folder")
+        return all(read_header(paths[i]).mode == "L" for i in spread)
 
 
 class Listing(NamedTuple):

@@ -19,7 +19,7 @@ import torch
 
 from rsuq_cli.datasets.arrays import resized
 from rsuq_cli.datasets.catalogue import EMBEDDED, OWN, TORCHVISION, open_dataset
-from rsuq_cli.datasets.dataset import Dataset, Indices
+from rsuq_cli.datasets.dataset import Dataset, Indices, Listener, ignore
 from rsuq_cli.datasets.held_out import HeldOutDataset
 from rsuq_cli.errors import BadInput, nearest
 
@@ -49,13 +49,15 @@ class OodSet:
 
 
 def open_ood_set(
-    name: str, reference: Dataset, *, count: int | None, made: int, image_size: int | None, data_dir: Path | None
-) -> OodSet:
+    name: str, reference: Dataset, *, count: int | None, made: int, image_size: int | None, data_dir: Path | None,
+    tell: Listener = ignore,
+) -> OodSet:  # fmt: skip
     """Returns the set called `name` in the shape of `reference`, the in-distribution data.
 
     `name` is one of `MADE`, "held-out", a data set, `folder:PATH` (with `test/`, with class folders, or flat) or
     `npz:PATH` (labels optional). At most `count` inputs, spread evenly over the set; a set that is made here has `made`
-    unless `count` is given. With `image_size` images of another size or number of channels are converted.
+    unless `count` is given. With `image_size` images of another size or number of channels are converted. `tell` hears
+    what should be known of how the images are read.
 
     Raises BadInput for an unknown name, a set that cannot be read, is empty, or has another shape.
     """
@@ -65,6 +67,7 @@ def open_ood_set(
     if name == HELD_OUT:
         return _held_out(reference, count)
     found = _open(name, image_size, data_dir)
+    found.tell(tell)
     _check_shape(found, reference, image_size)
     chosen = spread(found.indices("test"), count)
     if not len(chosen):

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from rsuq_cli.datasets.arrays import resized
-from rsuq_cli.datasets.dataset import Dataset, pixels
-from rsuq_cli.datasets.folder import EIGHT_BIT_MODES
+from rsuq_cli.datasets.dataset import Dataset, Listener, ignore, pixels
+from rsuq_cli.datasets.pictures import ON_WHITE, read_picture
 from rsuq_cli.errors import BadInput
 
 Shape = tuple[int, int, int]
@@ -25,15 +25,18 @@ _PAGE = 256
 MOST_BYTES = 1_000_000_000
 
 
-def read_image(path: Path, shape: Shape, *, resize: bool = False) -> torch.Tensor:
+def read_image(path: Path, shape: Shape, *, resize: bool = False, tell: Listener = ignore) -> torch.Tensor:
     """Returns the image in `path` as `[C, H, W]` of `shape`, uint8, or float32 in [0, 1] for a float array.
 
-    Pictures are converted to grey (C = 1) or RGB. Arrays are `[H, W]`, `[C, H, W]` or `[H, W, C]`. Raises BadInput
-    for a file that cannot be read, pixels of another kind, and another size unless `resize` is given.
+    Pictures are converted to grey (C = 1) or RGB, and put on white where they are transparent, which `tell` hears.
+    Arrays are `[H, W]`, `[C, H, W]` or `[H, W, C]`. Raises BadInput for a file that
+    cannot be read, pixels of another kind, and another size unless `resize` is given.
     """
     if not path.is_file():
         raise BadInput(f"there is no file {path}", "name an image: PNG, JPEG or npy")
-    image = _read_array(path, shape) if path.suffix.lower() == ".npy" else _read_picture(path, shape, resize=resize)
+    image = (
+        _read_array(path, shape) if path.suffix.lower() == ".npy" else _read_picture(path, shape, tell, resize=resize)
+    )
     if image.shape[1:] != shape[1:]:
         if not resize:
             raise BadInput(
@@ -61,20 +64,11 @@ def position_in(dataset: Dataset, split: Any, image: torch.Tensor) -> int | None
     return None
 
 
-def _read_picture(path: Path, shape: Shape, *, resize: bool) -> torch.Tensor:
+def _read_picture(path: Path, shape: Shape, tell: Listener, *, resize: bool) -> torch.Tensor:
     channels, height, width = shape
-    try:
-        with Image.open(path) as file:
-            mode = file.mode
-            picture = file.convert("L" if channels == 1 else "RGB")
-    except Exception as error:  # Pillow's decoders raise whatever their parsers do, OSError to struct.error
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = "its format is not known" if unknown else " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(f"{path} does not decode as an image: {reason}", "give PNG, JPEG or npy") from error
-    if mode not in EIGHT_BIT_MODES:
-        raise BadInput(
-            f"{path} has pixels of more than 8 bits (mode {mode})", "convert it to 8 bits, or to a float npy"
-        )
+    picture, transparent = read_picture(path, channels)
+    if transparent:
+        tell(f"{path}: {ON_WHITE}")
     if resize and picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)  # as folders of images are
     values = np.asarray(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)

@@ -68,7 +68,7 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
         with open_for_writing(database) as db:
             reused = reused_evidence(db, request, opened)
     own = reused.split if reused else own_inputs(request, opened.dataset)
-    both = sides(request, opened.dataset, opened.dataset_name, own)
+    both = sides(request, opened.dataset, opened.dataset_name, own, later.say)
     evaluation = _evaluation(request, both)
     forward = Forward(opened.model.module, opened.dataset.shape, device, precision, compiled=False)
     if reused:

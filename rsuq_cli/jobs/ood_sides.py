@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +54,8 @@ class Side:
         return ((zlib.crc32(own_name.encode()) & 0x3FFFFFFF) + 1 << 32) + self.split.indices
 
 
-def sides(request: OodRequest, dataset: Dataset, name: str, own: Split) -> list[Side]:
-    """Returns the in-distribution side `own`, under `name`, and every set asked for, read once.
+def sides(request: OodRequest, dataset: Dataset, name: str, own: Split, tell: Callable[[str], None]) -> list[Side]:
+    """Returns the in-distribution side `own`, under `name`, and every set asked for, read once; `tell` hears of them.
 
     Raises BadInput for a set that cannot be had in this shape, has fewer than two inputs, or is the data set itself.
     """
@@ -64,7 +64,7 @@ def sides(request: OodRequest, dataset: Dataset, name: str, own: Split) -> list[
     for wanted in dict.fromkeys(request.sets):
         opened = open_ood_set(
             wanted, dataset, count=request.certify.limit, made=len(own), image_size=sources.image_size,
-            data_dir=sources.data_dir,
+            data_dir=sources.data_dir, tell=tell,
         )  # fmt: skip
         if opened.name in (dataset.name, name):
             raise BadInput(f"{opened.name} is the in-distribution data itself", "name another set with --ood")

@@ -122,7 +122,9 @@ def predict_run(request: PredictRequest, database: str | Path | None, watcher: W
         engine = open_engine(smoothed.model, smoothed.dataset, smoothed.sampling)
     else:
         smoothed, engine = _of_settings(request.settings, database, watcher)
-    images = [read_image(path, smoothed.dataset.shape, resize=request.resize) for path in request.images]
+    images = [
+        read_image(path, smoothed.dataset.shape, resize=request.resize, tell=watcher.say) for path in request.images
+    ]
     if smoothed.sampling.noise == "grid":
         for path, image in zip(request.images, images, strict=True):
             check_eight_bit(image, str(path))
