@@ -130,3 +130,47 @@ def write_half_space(folder: Path, distances: Iterable[float]) -> HalfSpace:
     inputs = np.repeat((0.8 + 2 * signed)[:, None] / 4, 4, axis=1).reshape(-1, 1, 2, 2).astype(np.float32)
     dataset = write_npz(folder / "half_space.npz", x_test=inputs, y_test=(signed < 0).astype(np.int64))
     return HalfSpace(f"{folder / 'half_space.py'}:HalfSpace", dataset, inputs)
+
+
+# Brightness levels of a picture, one for each class; evenly spaced, so that a wrong scale gives the wrong class.
+LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+
+
+def level_arrays(*, train: int = 210, test: int = 14, channels: int = 3) -> dict[str, Any]:
+    """Returns uint8 images [N, C, 2, 2] of one brightness each, with a cast of its own in every channel, and labels."""
+    arrays: dict[str, Any] = {}
+    for part, count in (("train", train), ("test", test)):
+        labels = np.arange(count) % len(LEVELS)
+        flat = np.rint(255 * np.asarray(LEVELS))[labels].astype(np.uint8)
+        images = np.broadcast_to(flat[:, None, None, None], (count, channels, 2, 2)).copy()
+        images += np.arange(channels, dtype=np.uint8)[None, :, None, None]
+        arrays |= {f"x_{part}": images, f"y_{part}": labels}
+    return arrays
+
+
+def write_levels_weights(
+    path: Path, mean: tuple[float, ...], std: tuple[float, ...], *, channels: int = 3, **beside: Any
+) -> Path:
+    """Writes an `mlp` as others publish it, without its normalisation: right only where pixels get this one first.
+
+    It answers with the class whose normalised brightness is nearest. `beside` is kept with the state dict.
+    """
+    import torch
+
+    from rsuq_cli.models.small import MLP
+
+    network = MLP((channels, 2, 2), len(LEVELS))
+    means, deviations = np.asarray(mean), np.asarray(std)
+    centres = torch.tensor([float(np.mean((level - means) / deviations)) for level in LEVELS])
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        network.fc1.weight[0] = 1 / (4 * channels)
+        network.fc1.bias[0] = 50.0  # above 0 whatever the pixels are, so that the ReLU lets it pass
+        network.fc2.weight[0, 0] = 1.0
+        gap = float(centres[1] - centres[0])
+        network.fc.weight[:, 0] = 12 * centres / gap**2
+        network.fc.bias.copy_(-(6 * centres.square() + 12 * 50.0 * centres) / gap**2)
+    published = {f"1.module.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"arch": "mlp", "state_dict": published, **beside}, path)
+    return path
