@@ -1,8 +1,7 @@
 """Uncertainty of a batch of logits, every measure in one go.
 
 Invariant: a deterministic function of the logits, computed in float32 whatever the precision of the model, larger =
-more uncertain. What is not a number, or is minus infinity (an overflow), counts as infinitely uncertain, so a broken
-forward pass is rejected.
+more uncertain. Logits that are not all finite are no answer: infinitely uncertain by every measure.
 """
 
 from __future__ import annotations
@@ -18,10 +17,14 @@ _GEN_EXPONENT, _GEN_CLASSES = 0.1, 100
 
 
 class Scores(NamedTuple):
-    """Every measure, float32 `[M, N]`, one row for each of `MEASURES` in its order, and the softmax `[N, K]`."""
+    """Every measure, float32 `[M, N]`, one row for each of `MEASURES` in its order, and the softmax `[N, K]`.
+
+    `answered` `[N]` says where the logits are all finite; elsewhere the measures are infinite and the softmax is 0.
+    """
 
     values: torch.Tensor
     probabilities: torch.Tensor
+    answered: torch.Tensor
 
 
 def score(logits: torch.Tensor) -> torch.Tensor:
@@ -57,4 +60,10 @@ def scores(logits: torch.Tensor) -> Scores:
         "gen": gen,
     }
     stacked = torch.stack([values[name] for name in MEASURES])
-    return Scores(torch.where(torch.isnan(stacked) | torch.isneginf(stacked), torch.inf, stacked), p)
+    answered = is_answer(z)
+    return Scores(torch.where(answered, stacked, torch.inf), torch.where(answered[:, None], p, 0.0), answered)
+
+
+def is_answer(logits: torch.Tensor) -> torch.Tensor:
+    """Returns where logits `[N, K]` are all finite, `[N]`: a sample without an answer votes for no class."""
+    return logits.isfinite().all(dim=1)

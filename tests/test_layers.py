@@ -46,7 +46,7 @@ FLOOR_PLAN = {
     "uncertainty": Room("measures", "torch"),
     "datasets": Room("errors", "numpy torch PIL platformdirs", inside="torchvision sklearn scipy"),
     "models": Room("errors", "torch safetensors", inside="torchvision"),
-    "training": Room("datasets.dataset models.checkpoints models.statistics errors", "numpy torch"),
+    "training": Room("datasets.dataset models.checkpoints models.statistics uncertainty errors", "numpy torch"),
     "sampling": Room(
         "certificates.evidence uncertainty measures datasets.dataset errors", "numpy torch", inside="platformdirs"
     ),

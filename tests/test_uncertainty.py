@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from rsuq_cli.measures import MEASURES
-from rsuq_cli.uncertainty import score
+from rsuq_cli.uncertainty import score, scores
 
 Array = npt.NDArray[np.float64]
 
@@ -176,12 +176,23 @@ def test_a_broken_row_is_infinitely_uncertain_and_the_others_are_not_touched(bro
     assert torch.equal(scored[:, [0, 1, 3, 4]], expected[:, [0, 1, 3, 4]])
 
 
-def test_a_class_ruled_out_by_minus_infinity_has_no_share() -> None:
-    logits = normal_logits(5, 3)
-    ruled_out = torch.cat([logits, torch.full((5, 1), -torch.inf)], dim=1)
-    for name in ("confidence", "margin", "energy", "max_logit", "gen"):
-        np.testing.assert_allclose(measured(ruled_out, name), measured(logits, name), rtol=1e-6)
-    assert torch.isposinf(score(torch.full((1, 3), -torch.inf))).all()
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf])
+def test_logits_that_are_not_all_finite_are_no_answer(broken: float) -> None:
+    logits = normal_logits(5, 4)
+    logits[1, 3], logits[4] = broken, broken
+    found = scores(logits)
+    assert found.answered.tolist() == [True, False, True, True, False]
+    assert torch.isposinf(found.values[:, [1, 4]]).all()
+    assert not found.probabilities[[1, 4]].any()
+    assert torch.equal(found.values[:, [0, 2, 3]], score(logits[[0, 2, 3]]))
+
+
+def test_the_largest_finite_logits_are_an_answer() -> None:
+    most = torch.finfo(torch.float32).max
+    found = scores(torch.tensor([[most, -most, 0.0], [most, most, most], [-most, -most, -most]]))
+    assert found.answered.all()
+    assert found.values.isfinite().all()
+    assert found.probabilities.isfinite().all()
 
 
 @pytest.mark.parametrize("classes", [3, 43, 150])

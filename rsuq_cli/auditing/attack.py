@@ -15,9 +15,10 @@ from torch import nn
 
 from rsuq_cli.auditing.judge import excess
 from rsuq_cli.auditing.statement import UNCERTAIN, Masses, Statement
+from rsuq_cli.certificates.certificate import NOBODY
 from rsuq_cli.datasets.dataset import pixels
 from rsuq_cli.measures import MEASURES
-from rsuq_cli.uncertainty import score
+from rsuq_cli.uncertainty import scores
 
 AttackName = Literal["pgd", "random"]
 _TOP_CLASSES = 100
@@ -40,7 +41,10 @@ class Candidate(NamedTuple):
 
 
 class _Sampled(NamedTuple):
-    """What the model says of noisy copies of a point: class and certainty of each `[m]`, and the soft masses."""
+    """What the model says of noisy copies of a point: class and certainty of each `[m]`, and the soft masses.
+
+    A copy without an answer has the class NOBODY, and is not certain.
+    """
 
     classes: torch.Tensor
     certain: torch.Tensor
@@ -166,25 +170,28 @@ class Attacker:
 
     def _counted(self, sampled: _Sampled) -> Masses:
         classes, total = len(sampled.soft.votes), len(sampled.classes)
-        votes = torch.bincount(sampled.classes, minlength=classes).cpu()
+        votes = torch.bincount(sampled.classes[sampled.classes != NOBODY], minlength=classes).cpu()
         certain = torch.bincount(sampled.classes[sampled.certain], minlength=classes).cpu()
-        return Masses(certain, votes, total - int(certain.sum()), total)
+        return Masses(certain, votes, total - int(certain.sum()), total, total - int(votes.sum()))
 
     def _sampled(self, noisy: torch.Tensor) -> _Sampled:
         logits = self.model(noisy).float()
         with torch.no_grad():
-            certain = score(logits)[self._row] <= self.threshold
+            found = scores(logits)
+            certain = found.answered & (found.values[self._row] <= self.threshold)
+        answered, logits = found.answered, logits.masked_fill(~found.answered[:, None], 0.0)
         lead = _lead(logits)
-        soft_votes = torch.sigmoid(lead / _scale(lead))
+        soft_votes = torch.sigmoid(lead / _scale(lead)) * answered[:, None]
         soft_certain = torch.ones_like(lead[:, 0])
         if math.isfinite(self.threshold):
             slack = (self.threshold - soft_uncertainty(self.measure, logits))[:, None]
             soft_certain = torch.sigmoid(slack / _scale(slack))[:, 0]
+        soft_certain = soft_certain * answered
         soft = Masses(
             (soft_votes * soft_certain[:, None]).mean(0), soft_votes.mean(0), (1 - soft_certain).mean(),
-            torch.ones((), device=logits.device),
+            torch.ones((), device=logits.device), (~answered).float().mean(),
         )  # fmt: skip
-        return _Sampled(logits.detach().argmax(dim=1), certain, soft)
+        return _Sampled(logits.detach().argmax(dim=1).where(answered, NOBODY), certain, soft)
 
     def _inside(self, ball: Ball, shift: torch.Tensor, attack: AttackName) -> Candidate:
         """Returns centre + shift as an input that the guarantee is about, moved inwards where rounding takes it out."""

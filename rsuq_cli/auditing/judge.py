@@ -36,8 +36,8 @@ class Verdict(NamedTuple):
 
 def masses_of(counts: Counts) -> Masses:
     """Returns the votes `[K]` of one input as masses in units of one sample."""
-    total = int(counts.votes.sum())
-    return Masses(counts.certain, counts.votes, total - int(counts.certain.sum()), total)
+    total = int(counts.total)
+    return Masses(counts.certain, counts.votes, total - int(counts.certain.sum()), total, int(counts.unanswered))
 
 
 def judge(statement: Statement, masses: Masses, rival: int, alpha: float, *, class_wise: bool) -> Verdict:

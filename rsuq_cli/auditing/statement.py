@@ -17,12 +17,16 @@ UNCERTAIN = -1
 
 
 class Masses(NamedTuple):
-    """Counts or masses at a point: `certain` and `votes` (certain or not) by class `[K]`, `rejected`, and the total."""
+    """Counts or masses at a point: `certain` and `votes` (certain or not) by class `[K]`, `rejected`, and the total.
+
+    `unanswered` is what votes for no class; it is rejected too, and against every class where nothing is rejected.
+    """
 
     certain: Any
     votes: Any
     rejected: Any
     total: Any
+    unanswered: Any = 0
 
 
 class Contest(NamedTuple):
@@ -54,7 +58,7 @@ class Statement(NamedTuple):
         """
         own, certain = self.class_index, masses.certain
         if self._without_rejection:
-            return (_against(masses.votes[rival], masses.votes[own]),)
+            return (_against(masses.votes[rival] + masses.unanswered, masses.votes[own]),)
         if self.rule == "majority":
             wins = masses.total - certain[own] if self.guarantee == "cc" else certain[rival]
             return (Contest(wins, masses.total),)

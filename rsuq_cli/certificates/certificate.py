@@ -11,7 +11,7 @@ guarantees CC (consistent and confident) and NCL (no confident label change).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -51,6 +51,8 @@ COMPETITORS: tuple[Competitors, ...] = ("merged", "class-wise", "auto")
 Decision = Literal["certain", "uncertain", "undecided"]
 DECISIONS: tuple[Decision, ...] = ("certain", "uncertain", "undecided")
 CERTAIN, UNCERTAIN, UNDECIDED = range(3)
+# The class of an input whose selection samples all had no answer: there is none to certify.
+NOBODY = -1
 # Standard, CC, NCL and stays-uncertain: what one certificate prints, and what --family-wise splits alpha over.
 GUARANTEES = 4
 # How many samples a form is chosen for where their number is not known beforehand.
@@ -179,11 +181,12 @@ class _Case(NamedTuple):
 
     @classmethod
     def of(cls, selection: Counts, estimation: Counts) -> _Case:
-        selection, estimation = (Counts(counts.certain, _once(counts.votes)) for counts in (selection, estimation))
+        selection, estimation = (counts._replace(votes=_once(counts.votes)) for counts in (selection, estimation))
         choice = choose(selection.certain, selection.votes)
         standard_choice = choose(selection.votes, selection.votes)
-        n = estimation.votes.sum(axis=-1)
-        standard = without_rejection(estimation.votes, n, standard_choice)
+        standard = without_rejection(
+            estimation.votes, estimation.total, standard_choice, unanswered=estimation.unanswered
+        )
         return cls(selection, choice, from_counts(estimation, choice), standard_choice, standard)
 
 
@@ -201,19 +204,41 @@ def _of_case(case: _Case, method: Method, bounder: Bounder) -> Certificates:
         total = np.full_like(n, _FORETOLD) if method.anytime else n
         expected, foretelling = _scaled(case.selection, total), method.bounder(total)
         foretold = from_counts(expected, case.choice)
-        foretold_standard = without_rejection(expected.votes, expected.votes.sum(axis=-1), case.standard_choice)
+        foretold_standard = without_rejection(
+            expected.votes, expected.total, case.standard_choice, unanswered=expected.unanswered
+        )
         problem = problem._replace(foretold=foretold, foretelling=foretelling)
         standard = standard._replace(foretold=foretold_standard, foretelling=foretelling)
     found = _certificates(problem, standard, case.choice, case.standard_choice, method)
-    return found.spread(case.choice.class_index.shape)
+    spread = found.spread(case.choice.class_index.shape)
+    silent = case.selection.votes.sum(axis=-1) == 0
+    return _about_nobody(spread, np.broadcast_to(silent, spread.decision.shape)) if silent.any() else spread
+
+
+def _about_nobody(found: Certificates, silent: npt.NDArray[np.bool_]) -> Certificates:
+    """Returns certificates that claim nothing about a class where none of the selection samples had an answer."""
+    return replace(
+        found,
+        class_index=np.where(silent, NOBODY, found.class_index),
+        standard_class=np.where(silent, NOBODY, found.standard_class),
+        radius_standard=np.where(silent, 0.0, found.radius_standard),
+        radius_cc=np.where(silent, 0.0, found.radius_cc),
+        radius_ncl=np.where(silent, 0.0, found.radius_ncl),
+        decision=np.where(silent & (found.decision == CERTAIN), UNDECIDED, found.decision),
+        standard_decided=found.standard_decided & ~silent,
+        at_ceiling=found.at_ceiling & ~silent,
+        certain_count=np.where(silent, 0, found.certain_count),
+        vote_count=np.where(silent, 0, found.vote_count),
+    )
 
 
 def _scaled(selection: Counts, n: Amounts) -> Counts:
     """Returns the votes to expect of n samples, in whole votes: few distinct counts keep the bounds quick."""
-    scale = (n / np.maximum(selection.votes.sum(axis=-1), 1))[..., None]
-    return Counts(
-        np.floor(selection.certain * scale).astype(np.int64), np.floor(selection.votes * scale).astype(np.int64)
+    scale = n / np.maximum(selection.total, 1)
+    certain, votes = (
+        np.floor(given * scale[..., None]).astype(np.int64) for given in (selection.certain, selection.votes)
     )
+    return Counts(certain, votes, np.floor(selection.unanswered * scale).astype(np.int64))
 
 
 def certify_masses(
@@ -343,7 +368,7 @@ def _check(method: Method) -> None:
 
 
 __all__ = [
-    "CERTAIN", "COMPETITORS", "DECISIONS", "GUARANTEES", "UNCERTAIN", "UNDECIDED",
+    "CERTAIN", "COMPETITORS", "DECISIONS", "GUARANTEES", "NOBODY", "UNCERTAIN", "UNDECIDED",
     "Bounds", "Certificates", "Competitors", "Method", "certify", "certify_each",
     "certify_masses", "default_competitors", "hoped", "take",
 ]  # fmt: skip

@@ -2,7 +2,8 @@
 
 Invariant: counts at a bin edge are exact. Bin j of a measure holds the samples with edges[j-1] < u <= edges[j] (the
 last bin everything above the last edge), so the samples that are certain at the threshold edges[j] are bins 0 to j.
-Edges are float32 values, the precision in which the measures are computed.
+Edges are float32 values, the precision in which the measures are computed. A sample whose logits are not all finite
+votes for no class and lies in no bin; it is counted by itself, and belongs to the total.
 """
 
 from __future__ import annotations
@@ -23,17 +24,47 @@ _MAGIC = b"RSUQ1"
 
 
 class Counts(NamedTuple):
-    """Votes at one threshold: `certain` and `votes` (certain or not), each `[..., K]`."""
+    """Votes at one threshold: `certain` and `votes` (certain or not), each `[..., K]`.
+
+    `unanswered` `[...]` samples gave no answer (logits that are not all finite): uncertain, and nobody's votes.
+    """
 
     certain: npt.NDArray[np.int64]
     votes: npt.NDArray[np.int64]
+    unanswered: npt.NDArray[np.int64] | int = 0
+
+    @property
+    def total(self) -> npt.NDArray[np.int64]:
+        """All samples `[...]`, the denominator of every share."""
+        total: npt.NDArray[np.int64] = self.votes.sum(axis=-1) + self.unanswered
+        return total
+
+
+class Unanswered(NamedTuple):
+    """How many of an input's selection and estimation samples had logits that were not all finite."""
+
+    selection: int = 0
+    estimation: int = 0
 
 
 class Histogram(NamedTuple):
-    """Samples by class and bin of one measure, `[K, bins]`, for the selection and for the estimation samples."""
+    """Samples by class and bin of one measure, `[K, bins]`, for the selection and for the estimation samples.
+
+    `unanswered` samples are in no bin.
+    """
 
     selection: Counts2D
     estimation: Counts2D
+    unanswered: Unanswered = Unanswered()
+
+    @property
+    def draws(self) -> int:
+        """How many estimation samples the input had."""
+        return int(self.estimation.sum()) + self.unanswered.estimation
+
+    def votes(self, stream: int, position: int) -> Counts:
+        """Returns the votes `[K]` of selection (0) or estimation (1) when `u <= edges[position]` is certain."""
+        return counts_at((self.selection, self.estimation)[stream], position, self.unanswered[stream])
 
 
 class Sums(NamedTuple):
@@ -121,16 +152,29 @@ def build_edges(
     return MeasureEdges(edges, below / samples)
 
 
-def counts_at(histogram: Counts2D, position: int) -> Counts:
-    """Returns the votes of `[..., K, bins]` histograms when `u <= edges[position]` is certain."""
-    return Counts(histogram[..., : position + 1].sum(axis=-1), histogram.sum(axis=-1))
+def counts_at(histogram: Counts2D, position: int, unanswered: Counts2D | int = 0) -> Counts:
+    """Returns the votes of `[..., K, bins]` histograms when `u <= edges[position]` is certain; `unanswered` `[...]`."""
+    return Counts(histogram[..., : position + 1].sum(axis=-1), histogram.sum(axis=-1), unanswered)
 
 
-def counts_at_all(histogram: Counts2D) -> Counts:
-    """Returns the votes at every edge, `[..., edges, K]`, from histograms `[..., K, bins]`."""
+def counts_at_all(histogram: Counts2D, unanswered: Counts2D | int = 0) -> Counts:
+    """Returns the votes at every edge, `[..., edges, K]`, from histograms `[..., K, bins]` and `unanswered` `[...]`."""
+    return counts_at_some(histogram, slice(None, -1), unanswered)
+
+
+def counts_at_some(
+    histogram: Counts2D, positions: npt.NDArray[np.int64] | slice, unanswered: Counts2D | int = 0
+) -> Counts:
+    """Returns the votes at the edges at `positions`, `[..., T, K]`, as `counts_at_all` does at every edge."""
     cumulative = np.moveaxis(np.cumsum(histogram, axis=-1), -1, -2)
-    certain = cumulative[..., :-1, :]
-    return Counts(certain, np.broadcast_to(cumulative[..., -1:, :], certain.shape))
+    certain = cumulative[..., positions, :]
+    votes = np.broadcast_to(cumulative[..., -1:, :], certain.shape)
+    return Counts(certain, votes, np.asarray(unanswered)[..., None])
+
+
+def stacked(counts: Sequence[Counts]) -> Counts:
+    """Returns the votes of several inputs `[K]` each as one `[N, K]`."""
+    return Counts(*(np.stack(parts) for parts in zip(*counts, strict=True)))
 
 
 def encode(histograms: Mapping[str, Histogram], sums: Sums | None = None) -> bytes:
@@ -138,7 +182,7 @@ def encode(histograms: Mapping[str, Histogram], sums: Sums | None = None) -> byt
     described, cells, amounts = [], [], []
     for measure, histogram in sorted(histograms.items()):
         nonzero = []
-        for counts in histogram:
+        for counts in (histogram.selection, histogram.estimation):
             flat = counts.ravel()
             at = np.flatnonzero(flat)
             nonzero.append(len(at))
@@ -147,7 +191,10 @@ def encode(histograms: Mapping[str, Histogram], sums: Sums | None = None) -> byt
         classes, bins = histogram.estimation.shape
         described.append([measure, classes, bins, *nonzero])
     kept = None if sums is None else {"measures": sums.measures, "probabilities": sums.probabilities.tolist()}
-    header = json.dumps({"histograms": described, "sums": kept}, separators=(",", ":")).encode()
+    said: dict[str, Any] = {"histograms": described, "sums": kept}
+    if any(unanswered := next((one.unanswered for one in histograms.values()), ())):
+        said["unanswered"] = unanswered
+    header = json.dumps(said, separators=(",", ":")).encode()
     body = b"".join([struct.pack("<I", len(header)), header, *(a.tobytes() for a in (*cells, *amounts))])
     return _MAGIC + zlib.compress(body, 6)
 
@@ -155,7 +202,8 @@ def encode(histograms: Mapping[str, Histogram], sums: Sums | None = None) -> byt
 def decode(blob: bytes, measures: Collection[str] | None = None) -> dict[str, Histogram]:
     """Returns the histograms that `encode` was given, or those of `measures`; raises ValueError for a damaged blob."""
     with _explained(blob) as (header, body):
-        return _unpack(header["histograms"], body, measures)
+        unanswered = Unanswered(*(int(count) for count in header.get("unanswered", ())))
+        return _unpack(header["histograms"], body, measures, unanswered)
 
 
 def decode_sums(blob: bytes) -> Sums | None:
@@ -181,7 +229,9 @@ def _explained(blob: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
         raise ValueError(f"the evidence blob is damaged: {error}") from error
 
 
-def _unpack(described: list[Any], body: bytes, measures: Collection[str] | None) -> dict[str, Histogram]:
+def _unpack(
+    described: list[Any], body: bytes, measures: Collection[str] | None, unanswered: Unanswered
+) -> dict[str, Histogram]:
     numbers = np.frombuffer(body, dtype="<u4")
     if len(numbers) != 2 * sum(count for _, _, _, *nonzero in described for count in nonzero):
         raise ValueError("its cells are not those that its header describes")
@@ -198,5 +248,6 @@ def _unpack(described: list[Any], body: bytes, measures: Collection[str] | None)
             flat[cells[start : start + count]] = amounts[start : start + count]
             parts.append(flat.reshape(classes, bins))
             start += count
-        found[measure] = Histogram(*parts)
+        first, second = parts
+        found[measure] = Histogram(first, second, unanswered)
     return found

@@ -6,7 +6,7 @@ alone, and every amount is counted on the estimation samples alone; rejected sam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -95,10 +95,19 @@ def outcomes(
 
 def from_counts(counts: Counts, choice: Choice) -> Outcomes:
     """Returns the amounts with rejection: certain votes by class, all others rejected."""
-    total = counts.votes.sum(axis=-1)
+    total = counts.total
     return outcomes(counts.certain, total - counts.certain.sum(axis=-1), total, choice)
 
 
-def without_rejection(votes: Amounts, total: Amounts, choice: Choice, *, most_groups: int = MOST_GROUPS) -> Outcomes:
-    """Returns the amounts of the classifier that never rejects: all votes by class."""
-    return outcomes(votes, np.zeros_like(total), total, choice, most_groups=most_groups)
+def without_rejection(
+    votes: Amounts, total: Amounts, choice: Choice, *, most_groups: int = MOST_GROUPS, unanswered: Amounts | int = 0
+) -> Outcomes:
+    """Returns the amounts of the classifier that never rejects: all votes by class.
+
+    A sample without an answer is a vote against every class: it is in the total, and stands by every competitor.
+    """
+    found = outcomes(votes, np.zeros_like(total), total, choice, most_groups=most_groups)
+    if not np.any(unanswered):
+        return found
+    against = np.asarray(unanswered)
+    return replace(found, rivals=found.rivals + against[..., None], largest=found.largest + against)

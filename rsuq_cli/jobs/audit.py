@@ -21,7 +21,7 @@ from rsuq_cli.auditing.attack import Attacker, Ball, Candidate
 from rsuq_cli.auditing.judge import Verdict, claimed_mass, is_hopeless, judge, least_mass, masses_of
 from rsuq_cli.auditing.statement import GUARANTEES, Masses, Statement
 from rsuq_cli.certificates.certificate import Method, certify
-from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, counts_at, decode, float32_floor
+from rsuq_cli.certificates.evidence import MeasureEdges, decode, float32_floor
 from rsuq_cli.datasets.dataset import Split
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.jobs.engines import edges_at, open_engine
@@ -214,7 +214,7 @@ class _Audit:
         inputs = [int(columns["input_index"][row]) for row in chosen]
         for row in evidence_of(self.db, self.opened.run.id, inputs):
             histogram = decode(row.counts, {measure})[measure]
-            bounds = certify(counts_at(histogram.selection, at), counts_at(histogram.estimation, at), method).bounds
+            bounds = certify(histogram.votes(0, at), histogram.votes(1, at), method).bounds
             found |= {(row.input_index, g): float(bounds[g].lower) for g in GUARANTEES}
         return found
 
@@ -257,7 +257,7 @@ class _Audit:
         tasks = [Task(position, (stretch,)) for position in positions]
         finished = engine.count(points, keys, edges_at(measure, self._threshold), tasks)
         return {
-            one.position: masses_of(counts_at(_of_stream(one.histograms[measure], stretch.stream), 0))
+            one.position: masses_of(one.histograms[measure].votes(stretch.stream, 0))
             for part in finished
             for one in part
         }
@@ -290,7 +290,3 @@ class _Audit:
             excess_lower=verdict.excess_lower,
             seconds=seconds,
         )
-
-
-def _of_stream(histogram: Histogram, stream: Stream) -> Any:
-    return histogram.selection if stream is Stream.SELECTION else histogram.estimation

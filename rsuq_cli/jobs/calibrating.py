@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rsuq_cli.calibration import SAMPLES, calibrated_edges, draws_for
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.jobs.answers import refuse_silent_calibration
 from rsuq_cli.jobs.request import CertifyRequest
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.results.rows import RunHandle
@@ -37,6 +38,7 @@ def run_edges(
         draws = draws_for(len(inputs))
         watcher.say(f"calibrating thresholds on {len(inputs):,} held-out inputs × {draws} noisy copies")
         values = engine.uncertainties(calibration.images[inputs], calibration.indices[inputs], draws=draws)
+        refuse_silent_calibration(values[request.measures[0]])
     thresholds = dict.fromkeys(request.measures, (request.threshold,) if request.threshold is not None else ())
     return calibrated_edges(values, thresholds=thresholds, coverages=request.wanted_coverages)
 

@@ -20,6 +20,7 @@ from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
 from rsuq_cli.jobs.calibrating import run_edges
 from rsuq_cli.jobs.engines import Sampling, check_eight_bit, open_engine, open_sampler, worth_compiling
 from rsuq_cli.jobs.opening import Opened, open_sources
@@ -74,6 +75,7 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
         request.sigma, request.seed, request.noise, device, precision, request.sources.batch_size, compiled
     )
     engine = open_engine(opened.model, opened.dataset, sampling)
+    check_answers(engine, split.images, split.indices)
     sampler = open_sampler(engine, opened.recipe, sampling, devices)
     wanted = _configuration(request, opened, split, engine)
     with open_for_writing(database) as db:
@@ -116,6 +118,10 @@ class _Run:
             self._announce(len(todo))
             if todo:
                 self._sample(todo)
+                silence = unanswered_warnings(self.db, self.handle.id)
+                for line in silence:
+                    self.watcher.say(f"warning: {line}")
+                self.sampler.notices.extend(silence)
             complete = True
         finally:
             if todo or self.handle.status != "complete":
@@ -161,7 +167,7 @@ class _Run:
                         whole = [(todo[one.position], one) for one in finished]
                         self._store(whole, (now - last) / len(whole), standing)
                         last = now
-                    spared = sum(self.request.n - _draws(one) for one in finished)
+                    spared = sum(self.request.n - one.draws for one in finished)
                     self.watcher.advance(self.sampler.meter.samples - before + spared, str(standing))
                     before = self.sampler.meter.samples
                     for notice in self.sampler.notices[said:]:
@@ -183,8 +189,8 @@ class _Run:
             for p, one in finished
         ]
         rows = [
-            EvidenceRow(one.input_index, one.label, self.request.n0, _draws(counted),
-                        encode(counted.histograms, counted.sums), seconds)
+            EvidenceRow(one.input_index, one.label, self.request.n0, counted.draws,
+                        encode(counted.histograms, counted.sums), seconds, counted.unanswered)
             for one, (_, counted) in zip(inputs, finished, strict=True)
         ]  # fmt: skip
         certificates = sample_rows(inputs, self.scored, self.edges)
@@ -195,11 +201,6 @@ class _Run:
         """Makes the certificates that are asked for now of evidence that was stored before."""
         for one in self.scored:
             score_stored(self.db, self.handle.id, one, self.edges)
-
-
-def _draws(counted: Counted) -> int:
-    """Returns how many estimation samples an input had."""
-    return int(next(iter(counted.histograms.values())).estimation.sum())
 
 
 def _subset(dataset: Dataset, request: CertifyRequest) -> Split:

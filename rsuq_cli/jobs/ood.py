@@ -18,6 +18,7 @@ from rsuq_cli.calibration import chosen_thresholds
 from rsuq_cli.certificates.bounds import ceiling_radius
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
 from rsuq_cli.jobs.calibrating import run_edges
 from rsuq_cli.jobs.engines import Sampling, open_engine, open_sampler, worth_compiling
 from rsuq_cli.jobs.ood_evaluation import Evaluation, bounds_per_input, evaluate
@@ -83,6 +84,8 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     sampler = open_sampler(engine, opened.recipe, sampling, devices)
     clean = [clean_pass(forward, side.split.images, batch_size=engine.batch_size) for side in both]
     check_clean(both, clean)  # a model that gives no numbers is refused before anything is sampled
+    for side in both:
+        check_answers(engine, side.split.images, side.noise_numbers)
     warnings = overlaps(opened.dataset, both)
     for line in (*later.lines, *(f"warning: {warning}" for warning in warnings)):
         watcher.say(line)
@@ -147,6 +150,10 @@ class _Run:
                 self._sample(todo)
                 self._compare_speeds(count)
             self._evaluate(evaluation)
+            silence = unanswered_warnings(self.db, self.handle.id)
+            for line in silence:
+                self.watcher.say(f"warning: {line}")
+            warnings = [*warnings, *silence]
             complete = True
         finally:
             status: Status = "complete" if complete else "interrupted"
@@ -208,7 +215,7 @@ class _Run:
         rows = [
             EvidenceRow(
                 side.start + one.position, int(side.split.labels[one.position]), certify.n0, certify.n,
-                encode(one.histograms, one.sums), seconds,
+                encode(one.histograms, one.sums), seconds, one.unanswered,
             )
             for one in finished
         ]  # fmt: skip

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.evidence import SUM_UNIT, Counts, MeasureEdges, counts_at, decode, decode_sums
+from rsuq_cli.certificates.evidence import SUM_UNIT, Counts, MeasureEdges, decode, decode_sums, stacked
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.ood_sides import Side
 from rsuq_cli.measures import MEASURES
@@ -94,17 +94,24 @@ def _input(row: EvidenceRow, rejections: Sequence[Rejection], measures: set[str]
         raise BadInput("the evidence was sampled without sums", "sample it anew with --fresh")
     counts = {
         one.label: (
-            counts_at(histograms[one.measure].selection, one.position),
-            counts_at(histograms[one.measure].estimation, one.position),
+            histograms[one.measure].votes(Stream.SELECTION, one.position),
+            histograms[one.measure].votes(Stream.ESTIMATION, one.position),
         )
         for one in rejections
     }
+    answered = max(row.n - histograms[BOUNDED[0]].unanswered.estimation, 1)
     return _Input(
         counts,
         {measure: histograms[measure].estimation.sum(axis=0) for measure in BOUNDED},
-        [sums.measures[measure][Stream.ESTIMATION] * SUM_UNIT / row.n for measure in MEASURES],
-        sums.probabilities[Stream.ESTIMATION] * (SUM_UNIT / row.n),
+        [_mean(measure, sums.measures[measure][Stream.ESTIMATION] * SUM_UNIT, row.n, answered) for measure in MEASURES],
+        sums.probabilities[Stream.ESTIMATION] * (SUM_UNIT / answered),
     )
+
+
+def _mean(measure: str, total: float, n: int, answered: int) -> float:
+    """Returns the mean of a measure: no answer has its highest value where there is one, and else is left out."""
+    highest = MEASURES[measure].highest
+    return total / answered if highest is None else (total + highest * (n - answered)) / n
 
 
 def _side(
@@ -113,27 +120,30 @@ def _side(
 ) -> SideEvidence:  # fmt: skip
     labels = [one.label for one in rejections]
     selection, estimation = (
-        {label: _stacked([one.counts[label][stream] for one in inputs]) for label in labels} for stream in (0, 1)
+        {label: stacked([one.counts[label][stream] for one in inputs]) for label in labels} for stream in (0, 1)
     )
     means = np.array([one.means for one in inputs])
-    broken = int((means[:, list(MEASURES).index("confidence")] > 1 + 1e-6).sum())
+    votes, n = estimation[labels[0]].votes, estimation[labels[0]].total
+    silent = int((votes.sum(axis=1) == 0).sum())
+    # Evidence of old has no answers among its votes: its sums show them, since they counted as very large.
+    broken = max(silent, int((means[:, list(MEASURES).index("confidence")] > 1 + 1e-6).sum()))
     if broken:
         raise BadInput(
             f"the model's scores are not numbers under noise on {broken} inputs of {side.name}", "check the model"
         )
-    votes = estimation[labels[0]].votes
     smoothed = Votes(
         votes,
         {label: counts.certain for label, counts in estimation.items()},
         {measure: means[:, at] for at, measure in enumerate(MEASURES)},
         np.stack([one.probabilities for one in inputs]),
+        estimation[labels[0]].unanswered,
     )
     return SideEvidence(
         name=side.name,
         near=side.near,
         indices=side.split.indices,
         labels=side.split.labels.numpy(),
-        n=votes.sum(axis=1),
+        n=n,
         selection=selection,
         estimation=estimation,
         bins={measure: np.stack([one.bins[measure] for one in inputs]) for measure in BOUNDED},
@@ -155,7 +165,3 @@ def check_clean(sides: Sequence[Side], clean: Sequence[CleanPass]) -> None:
         broken = int((~np.isfinite(np.stack(list(passed.values.values())))).any(axis=0).sum())
         if broken:
             raise BadInput(f"the model's scores are not numbers on {broken} inputs of {side.name}", "check the model")
-
-
-def _stacked(counts: Sequence[Counts]) -> Counts:
-    return Counts(np.stack([one.certain for one in counts]), np.stack([one.votes for one in counts]))

@@ -17,12 +17,13 @@ from typing import Any
 import torch
 
 from rsuq_cli.calibration import chosen_thresholds
-from rsuq_cli.certificates.certificate import Method
+from rsuq_cli.certificates.certificate import NOBODY, Method
 from rsuq_cli.certificates.evidence import MeasureEdges, float32_floor
 from rsuq_cli.certificates.stopping import Stopping
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.single_image import position_in, read_image
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.answers import check_answers
 from rsuq_cli.jobs.calibrating import run_edges, serves
 from rsuq_cli.jobs.engines import Sampling, check_eight_bit, edges_at, open_engine
 from rsuq_cli.jobs.normalisation_of_run import NORMALISATION, recorded, same_normalisation
@@ -132,6 +133,7 @@ def predict_run(request: PredictRequest, database: str | Path | None, watcher: W
     watcher.begin("predict", len(images) * (smoothed.n0 + smoothed.n))
     try:
         for path, image in zip(request.images, images, strict=True):
+            check_answers(engine, image[None], [request.index or content_index(image)])
             answers.append(_answer(path, image, request.index, smoothed, engine))
             watcher.advance(smoothed.n0 + smoothed.n)
     finally:
@@ -154,7 +156,7 @@ def _answer(path: Path, image: torch.Tensor, given: int | None, smoothed: Smooth
     (counted,) = [one for part in sampled for one in part]
     scored = Scored(0, smoothed.measure, smoothed.threshold, smoothed.method)
     (row,) = sample_rows([LabelledEvidence(index, 0, counted.histograms)], [scored], edges)
-    name = smoothed.dataset.class_names[row.class_index]
+    name = "none" if row.class_index == NOBODY else smoothed.dataset.class_names[row.class_index]
     return Prediction(str(path), index, found is not None, name, row, smoothed)
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from rsuq_cli.certificates.bounds import ceiling_radius
 from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method, certify
-from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, UnknownThreshold, decode
+from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, UnknownThreshold, counts_at_some, decode
 from rsuq_cli.jobs.scoring import of_run
 from rsuq_cli.jobs.totals import Array, Counter, Integers, Totals
 from rsuq_cli.results.database import Database
@@ -142,8 +142,12 @@ class _Sweep:
     counter: Counter
 
     def add(self, run: RunRow, index: Integers, label: Integers, histograms: Sequence[Mapping[str, Histogram]]) -> None:
+        own = [one[self.key.measure] for one in histograms]
         selection, estimation = (
-            _votes(np.stack([one[self.key.measure][stream] for one in histograms]), self.positions) for stream in (0, 1)
+            counts_at_some(
+                np.stack([one[stream] for one in own]), self.positions, np.array([o.unanswered[stream] for o in own])
+            )
+            for stream in (0, 1)
         )
         key = self.key
         method = Method(run.sigma, key.alpha, key.rule, key.competitors, key.family_size)  # type: ignore[arg-type]
@@ -166,13 +170,6 @@ def _swept(
         largest = max((one.estimation.size for one in histograms[0].values()), default=1)
         page = max(1, min(256, _CELLS // largest))
     return [(sweep, sweep.counter.totals()) for sweep in sweeps]
-
-
-def _votes(histograms: npt.NDArray[np.int64], positions: Integers) -> Counts:
-    """Returns the votes `[N, T, K]` when the edges at `positions` are the thresholds."""
-    cumulative = np.moveaxis(np.cumsum(histograms, axis=-1), -1, -2)
-    certain = cumulative[..., positions, :]
-    return Counts(certain, np.broadcast_to(cumulative[..., -1:, :], certain.shape))
 
 
 def _chosen(edges: MeasureEdges | None, stored: Sequence[Figures], detail: Detail) -> Integers:

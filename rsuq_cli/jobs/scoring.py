@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method, certify
-from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, counts_at, decode
+from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, decode, stacked
 from rsuq_cli.certificates.stopping import Stopping
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import SampleRow
@@ -98,12 +98,8 @@ def _votes(
 ) -> tuple[Counts, Counts]:
     """Returns the selection and estimation votes `[N, K]` at the threshold of a scoring."""
     at = edges[scored.measure].position(scored.threshold)
-    first, second = ([counts_at(one[scored.measure][stream], at) for one in histograms] for stream in (0, 1))
-    return _stacked(first), _stacked(second)
-
-
-def _stacked(counts: Sequence[Counts]) -> Counts:
-    return Counts(np.stack([c.certain for c in counts]), np.stack([c.votes for c in counts]))
+    first, second = (stacked([one[scored.measure].votes(stream, at) for one in histograms]) for stream in (0, 1))
+    return first, second
 
 
 def _rows(inputs: Sequence[LabelledEvidence], scored: Scored, certificates: Certificates) -> list[SampleRow]:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsuq_cli.certificates.certificate import Certificates, Method, certify_each
-from rsuq_cli.certificates.evidence import Counts, MeasureEdges, counts_at_all, decode
+from rsuq_cli.certificates.evidence import Counts, MeasureEdges, counts_at_all, counts_at_some, decode
 from rsuq_cli.certificates.intervals import wilson_interval
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.rescore_request import Best
@@ -189,15 +189,20 @@ def _candidates(plan: Plan, totals: Totals, best: Best) -> Integers:
 
 
 class _Page(NamedTuple):
-    """Evidence of some inputs: numbers and labels `[N]`, and for each measure the two histograms `[N, K, bins]`."""
+    """Evidence of some inputs: numbers and labels `[N]`, and for each measure the two histograms `[N, K, bins]`.
+
+    `unanswered` `[N]` counts, for the same two streams, the samples that are in no bin.
+    """
 
     inputs: Integers
     labels: Integers
     histograms: Mapping[str, tuple[Integers, Integers]]
+    unanswered: tuple[Integers, Integers]
 
     def where(self, inside: npt.NDArray[np.bool_]) -> _Page:
         kept = {name: (first[inside], second[inside]) for name, (first, second) in self.histograms.items()}
-        return _Page(self.inputs[inside], self.labels[inside], kept)
+        first, second = self.unanswered
+        return _Page(self.inputs[inside], self.labels[inside], kept, (first[inside], second[inside]))
 
 
 def _pages(db: Database, run_id: int, measures: set[str]) -> Iterator[_Page]:
@@ -209,7 +214,9 @@ def _pages(db: Database, run_id: int, measures: set[str]) -> Iterator[_Page]:
             name: (np.stack([one[name][0] for one in decoded]), np.stack([one[name][1] for one in decoded]))
             for name in measures
         }
-        yield _Page(np.array([row.input_index for row in rows]), np.array([row.label for row in rows]), stacked)
+        first, second = np.array([next(iter(one.values())).unanswered for one in decoded]).T
+        inputs, labels = np.array([row.input_index for row in rows]), np.array([row.label for row in rows])
+        yield _Page(inputs, labels, stacked, (first, second))
         size = max(1, min(256, _CELLS // max(one.estimation.size for one in decoded[0].values())))
 
 
@@ -219,16 +226,17 @@ def _certificates(page: _Page, plans: Sequence[Plan]) -> Iterator[tuple[int, Cer
     for place, plan in enumerate(plans):
         together.setdefault((plan.measure, plan.positions.tobytes()), []).append(place)
     for (measure, _), places in together.items():
-        first, second = (_votes(one, plans[places[0]].positions) for one in page.histograms[measure])
+        first, second = (
+            _votes(one, plans[places[0]].positions, unanswered)
+            for one, unanswered in zip(page.histograms[measure], page.unanswered, strict=True)
+        )
         yield from zip(places, certify_each(first, second, [plans[place].method for place in places]), strict=True)
 
 
-def _votes(histograms: Integers, positions: Integers) -> Counts:
-    counts = counts_at_all(histograms)
-    if len(positions) == counts.certain.shape[-2]:
-        return counts
-    certain = counts.certain[..., positions, :]
-    return Counts(certain, np.broadcast_to(counts.votes[..., :1, :], certain.shape))
+def _votes(histograms: Integers, positions: Integers, unanswered: Integers) -> Counts:
+    if len(positions) == histograms.shape[-1] - 1:
+        return counts_at_all(histograms, unanswered)  # a view; picking edges copies
+    return counts_at_some(histograms, positions, unanswered)
 
 
 def _counter(radii: Sequence[float]) -> Counter:

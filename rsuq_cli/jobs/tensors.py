@@ -6,6 +6,7 @@ i of a data set, so the result does not depend on the batch size.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ from torch import nn
 from rsuq_cli.calibration import SAMPLES, calibrated_edges, chosen_thresholds, draws_for
 from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method
 from rsuq_cli.certificates.certificate import certify as certify_votes
-from rsuq_cli.certificates.evidence import Counts, counts_at
+from rsuq_cli.certificates.evidence import Histogram, stacked
 from rsuq_cli.certificates.figures import Figures, figures
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.answers import check_answers, refuse_silent_calibration, silence
 from rsuq_cli.jobs.request import CertifyRequest, Sources
 from rsuq_cli.models.opening import check_output
 from rsuq_cli.sampling.device import check_precision, resolve_device
@@ -129,23 +131,28 @@ def certify(
         model, shape=shape, num_classes=num_classes, sigma=sigma, seed=seed, device=where,
         precision=check_precision(precision, where), batch_size=batch_size,
     )  # fmt: skip
+    check_answers(engine, images, range(len(images)))
     edges = _edges(engine, request, calibration)
     chosen = chosen_thresholds(
         edges, request.measures, threshold=threshold, coverages=request.wanted_coverages
     )[0]  # fmt: skip
     at = edges[uncertainty].position(chosen.value)
-    votes: dict[int, tuple[Counts, Counts]] = {}
+    histograms: dict[int, Histogram] = {}
     for finished in engine.sample(images, range(len(images)), edges, n0=n0, n=n):
-        for one in finished:
-            histogram = one.histograms[uncertainty]
-            votes[one.position] = counts_at(histogram.selection, at), counts_at(histogram.estimation, at)
-    ordered = [votes[position] for position in range(len(images))]
-    selection, estimation = (
-        Counts(np.stack([v[stream].certain for v in ordered]), np.stack([v[stream].votes for v in ordered]))
-        for stream in (0, 1)
-    )
+        histograms |= {one.position: one.histograms[uncertainty] for one in finished}
+    ordered = [histograms[position] for position in range(len(images))]
+    _warn(ordered, n0 + n)
+    selection, estimation = (stacked([one.votes(stream, at) for one in ordered]) for stream in (0, 1))
     certificates = certify_votes(selection, estimation, request.method)
     return TensorResult(certificates, truth, uncertainty, chosen.value, request.method)
+
+
+def _warn(histograms: Sequence[Histogram], samples: int) -> None:
+    """Warns where samples had no answer."""
+    unanswered = [sum(one.unanswered) for one in histograms]
+    if any(unanswered):
+        said = silence(sum(unanswered), samples * len(unanswered), sum(map(bool, unanswered)), len(unanswered))
+        warnings.warn(said, stacklevel=3)
 
 
 def _edges(engine: Engine, request: CertifyRequest, calibration: torch.Tensor | None) -> Any:
@@ -161,6 +168,7 @@ def _edges(engine: Engine, request: CertifyRequest, calibration: torch.Tensor | 
         raise BadInput(f"calibration images have shape {_shape(calibration)}, not {engine.shape}", "use the same kind")
     draws = draws_for(min(len(calibration), SAMPLES))
     values = engine.uncertainties(calibration[:SAMPLES], range(min(len(calibration), SAMPLES)), draws=draws)
+    refuse_silent_calibration(values[measure])
     return calibrated_edges(values, thresholds={}, coverages=request.wanted_coverages)
 
 

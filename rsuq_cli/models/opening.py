@@ -102,8 +102,9 @@ def check_output(
 ) -> None:
     """Raises BadInput unless the module is a classifier of single inputs, as every certificate assumes.
 
-    It has to map `[2, C, H, W]` to finite floating logits `[2, num_classes]`, and the logits of an input must be the
-    same again, whatever the input beside it: noise samples are independent only if their answers are.
+    It has to map `[2, C, H, W]` to floating logits `[2, num_classes]`, finite for one input at least, and the logits of
+    an input must be the same again, whatever the input beside it: noise samples are independent only if their answers
+    are.
     """
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
     dark, bright = torch.zeros_like(image), torch.ones_like(image)
@@ -118,14 +119,15 @@ def check_output(
             f"{spec} answers with {logits.shape[1]} classes, and the data have {num_classes}",
             "give the model or the data set of the same classes",
         )
-    if not logits.is_floating_point() or not logits.isfinite().all():
+    if not logits.is_floating_point() or not logits.isfinite().all(dim=1).any():
         raise BadInput(f"{spec}: the logits are not finite floating-point numbers", "check its weights")
-    near = _ROUNDING * max(1.0, float(logits.abs().max()))
-    if not torch.allclose(_tried(module, spec, torch.stack([image, dark])), logits, rtol=0, atol=near):
+    near = _ROUNDING * max(1.0, float(logits.abs().nan_to_num(0.0, 0.0).max()))
+    if not torch.allclose(_tried(module, spec, torch.stack([image, dark])), logits, rtol=0, atol=near, equal_nan=True):
         raise BadInput(
             f"{spec} answers differently each time", "take dropout, or what else is random, out of eval mode"
         )
-    if not torch.allclose(_tried(module, spec, torch.stack([image, bright]))[0], logits[0], rtol=0, atol=near):
+    beside = _tried(module, spec, torch.stack([image, bright]))[0]
+    if not torch.allclose(beside, logits[0], rtol=0, atol=near, equal_nan=True):
         raise BadInput(
             f"{spec}: the answer to an input depends on the others in its batch",
             "batch norm needs its running statistics in eval mode",

@@ -42,17 +42,20 @@ class Votes:
     """What the estimation samples of N inputs said. `certain` has, for each label of a threshold, the certain votes.
 
     A label is `measure@coverage`. `means` are those of the measures, `probabilities` that of the softmax vector.
+    `unanswered` samples voted for no class, and are among the `n` of each input; a bounded measure has its highest
+    value there, and the other means and the softmax are those of the answered samples.
     """
 
     votes: Integers  # [N, K]
     certain: Mapping[str, Integers]  # [N, K] each
     means: Mapping[str, Array]  # [N] each
     probabilities: Array  # [N, K]
+    unanswered: Integers | int = 0  # [N]
 
     @property
     def n(self) -> Integers:
         """Samples of each input, `[N]`."""
-        n: Integers = self.votes.sum(axis=1)
+        n: Integers = self.votes.sum(axis=1) + self.unanswered
         return n
 
 
@@ -102,8 +105,10 @@ def smoothed_scores(votes: Votes) -> dict[str, Array]:
     for label, certain in votes.certain.items():
         scores[f"{NO_CERTAIN_CLASS}:{label}"] = 1.0 - certain.max(axis=1) / n
     scores[NO_CLASS] = 1.0 - shares.max(axis=1)
-    scores[VOTE_ENTROPY] = entr(shares).sum(axis=1) / scale
-    # Entropy of the mean minus mean of the entropies; below zero only by rounding.
+    # No answer is an outcome of its own, beside the classes.
+    scores[VOTE_ENTROPY] = (entr(shares).sum(axis=1) + entr(votes.unanswered / n)) / scale
+    # Entropy of the mean minus mean of the entropies, of the answers; below zero only by rounding.
     total = entr(votes.probabilities).sum(axis=1) / scale
-    scores[MUTUAL_INFORMATION] = np.maximum(total - votes.means["entropy"], 0.0)
+    of_answers = (votes.means["entropy"] * n - votes.unanswered) / np.maximum(n - votes.unanswered, 1)
+    scores[MUTUAL_INFORMATION] = np.maximum(total - of_answers, 0.0)
     return scores

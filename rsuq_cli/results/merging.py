@@ -214,7 +214,10 @@ def _unpacked(blob: bytes) -> Any:
         histograms, sums = decode(blob), decode_sums(blob)
     except ValueError:
         return blob
-    counts = {measure: [part.tolist() for part in found] for measure, found in histograms.items()}
+    counts = {
+        measure: (found.selection.tolist(), found.estimation.tolist(), found.unanswered)
+        for measure, found in histograms.items()
+    }
     return counts, None if sums is None else (sums.measures, sums.probabilities.tolist())
 
 

@@ -206,6 +206,25 @@ def selected_figures(db: Database, selection: Selection, radii: Sequence[float] 
     return sorted(computed, key=lambda one: (one.run_id, one.scoring_id))
 
 
+class AnswerCount(NamedTuple):
+    """How many of the samples of a run's inputs had no answer, and on how many of the inputs."""
+
+    unanswered: int
+    samples: int
+    touched: int
+    inputs: int
+
+
+def answer_count(db: Database, run_id: int) -> AnswerCount:
+    """Returns how many of a run's stored samples had logits that were not all finite."""
+    statement = text("""
+        SELECT COALESCE(SUM(unanswered), 0), COALESCE(SUM(n0 + n), 0), COUNT(*) FILTER (WHERE unanswered > 0), COUNT(*)
+        FROM evidence WHERE run_id = :run_id
+    """)
+    with db.read() as connection:
+        return AnswerCount(*(int(count) for count in connection.execute(statement, {"run_id": run_id}).one()))
+
+
 def list_runs(
     db: Database, *, name: str | None = None, tags: Sequence[str] = (), where: Condition | None = None
 ) -> list[RunRow]:

@@ -29,7 +29,7 @@ class CleanPass(NamedTuple):
 def clean_pass(forward: Forward, images: torch.Tensor, *, batch_size: int) -> CleanPass:
     """Returns what the model says of images `[N, C, H, W]` (uint8 or [0, 1] floats) without noise.
 
-    A measure of a broken forward pass is infinite.
+    Logits that are not all finite are no answer: the class is -1, and every measure infinite.
     """
     started = time.perf_counter()
     classes, values = [], []
@@ -38,7 +38,7 @@ def clean_pass(forward: Forward, images: torch.Tensor, *, batch_size: int) -> Cl
         padded = torch.zeros((batch_size, *images.shape[1:]), device=forward.device)
         padded[: len(batch)] = batch
         answer, scores = forward(padded)
-        classes.append(answer[: len(batch)].cpu())
+        classes.append(answer.where(scores.answered, -1)[: len(batch)].cpu())
         values.append(scores.values[:, : len(batch)].cpu())
     every = torch.cat(values, dim=1).double().numpy()
     by_measure = {measure: every[row] for row, measure in enumerate(MEASURES)}

@@ -32,6 +32,8 @@ from rsuq_cli.uncertainty import Scores
 # Numbers of inputs in their data set; the noise of an input depends on its number.
 Indices = Sequence[int] | npt.NDArray[np.int64]
 _ROW_MULTIPLE = 32
+# How many noisy inputs are tried before anything is sampled.
+_TRIED = 64
 
 
 @dataclass
@@ -151,6 +153,18 @@ class Engine:
                     parts.append(outcome.scores.values[:, : samples_in(outcome.batch)].cpu())
         values = torch.cat(parts, dim=1).numpy()
         return {measure: values[row] for row, measure in enumerate(MEASURES)}
+
+    def trial(self, images: torch.Tensor, indices: Indices) -> npt.NDArray[np.bool_]:
+        """Returns which of some noisy copies of the images `[N, C, H, W]`, spread over them, have an answer."""
+        chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), _TRIED)).round().astype(np.int64))
+        copies = -(-_TRIED // len(chosen))
+        tasks = (Task(int(position), (Stretch(Stream.TRIAL, 0, copies),)) for position in chosen)
+        parts = [
+            outcome.scores.answered[: samples_in(outcome.batch)].cpu()
+            for batch in pack(tasks, self.batch_size)
+            for outcome in self._run(images, indices, batch)
+        ]
+        return torch.cat(parts).numpy()
 
     def logits(self, images: torch.Tensor, indices: Indices, batch: list[Piece]) -> torch.Tensor:
         """Returns the logits `[rows, K]` of one batch of noisy inputs, padding at the end; for measurements."""

@@ -27,6 +27,7 @@ class Stream(IntEnum):
     SELECTION = 0
     ESTIMATION = 1
     CALIBRATION = 2
+    TRIAL = 3
 
 
 class Copies(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, Sums
+from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, Sums, Unanswered
 from rsuq_cli.sampling.engine import Counted, Engine, Indices
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Stretch, Task
@@ -94,12 +94,14 @@ class _Paths:
 def _added(before: Counted | None, new: Counted) -> Counted:
     if before is None:
         return new
-    histograms = {
-        name: Histogram(*(a + b for a, b in zip(before.histograms[name], histogram, strict=True)))
-        for name, histogram in new.histograms.items()
-    }
+    histograms = {name: _both(before.histograms[name], histogram) for name, histogram in new.histograms.items()}
     measures = {
         name: (first + before.sums.measures[name][0], second + before.sums.measures[name][1])
         for name, (first, second) in new.sums.measures.items()
     }
     return Counted(new.position, histograms, Sums(measures, before.sums.probabilities + new.sums.probabilities))
+
+
+def _both(one: Histogram, other: Histogram) -> Histogram:
+    unanswered = Unanswered(*(a + b for a, b in zip(one.unanswered, other.unanswered, strict=True)))
+    return Histogram(one.selection + other.selection, one.estimation + other.estimation, unanswered)

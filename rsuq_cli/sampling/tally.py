@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from rsuq_cli.certificates.evidence import SUM_UNIT, Histogram, MeasureEdges, Sums
+from rsuq_cli.certificates.evidence import SUM_UNIT, Histogram, MeasureEdges, Sums, Unanswered
 from rsuq_cli.measures import MEASURES
 from rsuq_cli.sampling.device import sent
 from rsuq_cli.sampling.noise import Stream
@@ -28,6 +28,16 @@ class Counted(NamedTuple):
     position: int
     histograms: dict[str, Histogram]
     sums: Sums
+
+    @property
+    def draws(self) -> int:
+        """How many estimation samples there are."""
+        return next(iter(self.histograms.values())).draws
+
+    @property
+    def unanswered(self) -> int:
+        """How many selection and estimation samples had no answer."""
+        return sum(next(iter(self.histograms.values())).unanswered)
 
 
 class Bins:
@@ -62,21 +72,26 @@ class Tally:
         measures, width = bins.table.shape
         self.counts = torch.zeros((slots, streams, measures, bins.num_classes, width), dtype=torch.int32, device=device)
         self.sums = torch.zeros((slots, streams, measures + bins.num_classes), dtype=torch.int64, device=device)
+        self.unanswered = torch.zeros((slots, streams), dtype=torch.int64, device=device)
         if before and not before.finished[-1]:
             open_task = list(before.slots)[-1]
             if open_task in self.slots:
                 self.counts[self.slots[open_task]] = before.counts[before.slots[open_task]]
                 self.sums[self.slots[open_task]] = before.sums[before.slots[open_task]]
+                self.unanswered[self.slots[open_task]] = before.unanswered[before.slots[open_task]]
 
     def add(self, batch: Sequence[Piece], classes: torch.Tensor, scores: Scores) -> None:
         """Counts the samples of a batch, given class `[rows]` and scores; rows after the pieces are padding."""
-        slot = self._slot_of_rows(batch, len(classes))
+        everyone = self._slot_of_rows(batch, len(classes))
+        self.unanswered.view(-1).index_add_(0, everyone, (~scores.answered).to(torch.int64))
+        # A sample without an answer is in no bin of any class, and in no sum: it goes where the padding goes.
+        slot = torch.where(scores.answered, everyone, len(self.slots) * len(STREAMS))
         measures, width = self.bins.table.shape
         cell = torch.searchsorted(self.bins.table, scores.values)
         flat = ((slot[None] * measures + self.bins.measure) * self.bins.num_classes + classes[None]) * width + cell
         ones = torch.ones((), dtype=torch.int32, device=flat.device).expand(flat.numel())
         self.counts.view(-1).scatter_add_(0, flat.view(-1), ones)
-        exact = torch.cat([scores.values.t(), scores.probabilities], dim=1).nan_to_num()
+        exact = torch.cat([scores.values.t(), scores.probabilities], dim=1)
         units = (exact.clamp(-_LARGEST, _LARGEST).double() / SUM_UNIT).round().to(torch.int64)
         self.sums.view(-1, self.sums.shape[-1]).index_add_(0, slot, units)
 
@@ -87,12 +102,17 @@ class Tally:
             return []
         counts = self.counts[slots].cpu().numpy()
         sums = self.sums[slots].cpu().numpy()
+        unanswered = [Unanswered(*counts) for counts in self.unanswered[slots].tolist()]
         sizes = self.bins.sizes
         return [
             Counted(
                 self.positions[slot],
                 {
-                    name: Histogram(*(counts[at, stream, row, :, : sizes[name]] for stream in range(len(STREAMS))))
+                    name: Histogram(
+                        counts[at, Stream.SELECTION, row, :, : sizes[name]],
+                        counts[at, Stream.ESTIMATION, row, :, : sizes[name]],
+                        unanswered[at],
+                    )
                     for row, name in enumerate(MEASURES)
                 },
                 Sums(

@@ -24,6 +24,7 @@ from rsuq_cli.training.augment import augment
 from rsuq_cli.training.objectives import add_noise, objective_named
 from rsuq_cli.training.resume import EpochRecord, ResumeState, fingerprint, load_state, save_state
 from rsuq_cli.training.settings import TrainSettings, learning_rate
+from rsuq_cli.uncertainty import is_answer
 
 EVALUATION_BATCH = 512
 EVALUATION_SUBSET = 1000  # images of the train split that stand in for an empty calibration split
@@ -104,11 +105,17 @@ def accuracy(model: nn.Module, split: Split, *, sigma: float, seed: int, device:
     with torch.inference_mode():
         for images, labels in batches:
             clean, answers = pixels(images.to(device)), labels.to(device)
-            right[0] += (model(clean).argmax(1) == answers).sum()
-            right[1] += (model(add_noise(clean, sigma, generator)).argmax(1) == answers).sum()
+            # A network may write into what it is given, and floats on their own device are the data themselves.
+            right[0] += _right(model(clean.clone()), answers)
+            right[1] += _right(model(add_noise(clean, sigma, generator)), answers)
     model.train(was_training)
     clean_share, noisy_share = (right.double() / len(split)).tolist()
     return Accuracy(clean_share, noisy_share)
+
+
+def _right(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    """Returns how many logits `[N, K]` name the class in `answers` `[N]`; what is not all finite names none."""
+    return ((logits.argmax(1) == answers) & is_answer(logits)).sum()
 
 
 class _Trainer:

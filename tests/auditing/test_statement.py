@@ -72,3 +72,11 @@ def test_the_mass_that_a_guarantee_keeps() -> None:
     for (guarantee, rule, class_wise), share in expected.items():
         statement = Statement(guarantee, rule, 0)  # type: ignore[arg-type]
         assert statement.kept_mass(masses, 1, class_wise=class_wise) == pytest.approx(share), (guarantee, rule)
+
+
+def test_a_sample_without_an_answer_is_against_every_class_where_nothing_is_rejected() -> None:
+    masses = Masses(np.array([40, 30]), np.array([45, 35]), 30, 100, 20)
+    (contest,) = Statement("standard", "majority", 0).contests(masses, 1)
+    assert (contest.wins, contest.trials) == (55, 100)
+    (contest,) = Statement("ncl", "majority", 0).contests(masses, 1)
+    assert (contest.wins, contest.trials) == (30, 100)

@@ -15,6 +15,7 @@ from rsuq_cli.certificates.certificate import (
     CERTAIN,
     COMPETITORS,
     GUARANTEES,
+    NOBODY,
     UNCERTAIN,
     UNDECIDED,
     Certificates,
@@ -37,14 +38,15 @@ def counts(certain: npt.ArrayLike, uncertain: npt.ArrayLike) -> Counts:
 
 @st.composite
 def votes(draw: st.DrawFn, most: int = 2000, classes: int | None = None) -> tuple[Counts, Counts]:
-    """Selection and estimation votes of a few inputs, each with at least one vote."""
+    """Selection and estimation votes of a few inputs, each with at least one vote; some samples have no answer."""
     shape = (draw(st.integers(1, 4)), classes or draw(st.integers(1, 14)))
     found = []
     for limit in (30, most):
         cells = hnp.arrays(np.int64, shape, elements=st.integers(0, limit) | st.just(0))
         certain, uncertain = draw(cells), draw(cells)
         uncertain[:, -1] += (certain + uncertain).sum(axis=-1) == 0
-        found.append(Counts(certain, certain + uncertain))
+        unanswered = draw(hnp.arrays(np.int64, shape[:1], elements=st.just(0) | st.integers(0, limit)))
+        found.append(Counts(certain, certain + uncertain, unanswered))
     return found[0], found[1]
 
 
@@ -76,7 +78,9 @@ def test_radii_are_finite_never_negative_and_need_a_decision(samples: tuple[Coun
         assert ((bound.lower >= 0) & (bound.lower <= 1) & (bound.upper >= 0) & (bound.upper <= 1)).all()
     assert not found.radius_cc[found.decision != CERTAIN].any()
     assert not found.radius_uncertain[found.decision != UNCERTAIN].any()
-    assert np.array_equal(found.n, samples[1].votes.sum(axis=-1))
+    assert np.array_equal(found.n, samples[1].votes.sum(axis=-1) + samples[1].unanswered)
+    assert (found.certain_count + found.uncertain_count <= found.n).all()
+    assert (found.vote_count <= found.n).all()
     ceilings = np.array([ceiling_radius(int(n), method.alpha, method.sigma) for n in found.n])
     if method.competitors == "merged":
         assert (found.radius_ncl <= ceilings).all()
@@ -94,7 +98,8 @@ def test_renaming_the_classes_renames_the_certificate(classes: int, method: Meth
     )
     order = np.array(data.draw(st.permutations(range(classes))))
     found = certify(selection, estimation, method)
-    renamed = certify(Counts(*(a[:, order] for a in selection)), Counts(*(a[:, order] for a in estimation)), method)
+    moved = (Counts(c.certain[:, order], c.votes[:, order], c.unanswered) for c in (selection, estimation))
+    renamed = certify(*moved, method)
     assert np.array_equal(order[renamed.class_index], found.class_index)
     assert np.array_equal(order[renamed.standard_class], found.standard_class)
     assert np.array_equal(renamed.decision, found.decision)
@@ -354,3 +359,38 @@ def test_the_three_radii_keep_their_order_around_999_samples_against(n: int, alp
     assert (found.radius_cc <= found.radius_standard).all()
     assert (found.radius_standard <= found.radius_ncl).all()
     assert (np.diff(found.radius_standard) < 0).all()
+
+
+@given(votes(), st.sampled_from(METHODS), st.data())
+@settings(deadline=None)
+def test_a_sample_without_an_answer_is_uncertain_and_against_every_class(
+    samples: tuple[Counts, Counts], method: Method, data: st.DataObject
+) -> None:
+    selection, estimation = samples
+    found = certify(selection, estimation, method)
+    rows = np.arange(len(estimation.votes))
+    # The same samples as uncertain votes for some class: with rejection that is the same, without it no better.
+    given_to = data.draw(hnp.arrays(np.int64, rows.shape, elements=st.integers(0, estimation.votes.shape[1] - 1)))
+    spread = estimation.votes.copy()
+    spread[rows, given_to] += estimation.unanswered
+    other = certify(selection, Counts(estimation.certain, spread), method)
+    if method.rule != "standard":
+        for name in ("radius_cc", "radius_ncl", "radius_uncertain"):
+            assert np.array_equal(getattr(found, name), getattr(other, name)), name
+        assert np.array_equal(found.decision, other.decision)
+    assert (found.radius_standard <= other.radius_standard).all()
+    dropped = certify(selection, Counts(estimation.certain, estimation.votes), method)
+    heard = dropped.n > 0
+    assert (found.radius_standard <= dropped.radius_standard + 1e-12)[heard].all()
+
+
+def test_where_the_selection_has_no_answer_nothing_is_certified() -> None:
+    silent = Counts(np.zeros((2, 3), dtype=np.int64), np.array([[0, 0, 0], [9, 0, 0]]), np.array([10, 1]))
+    heard = Counts(np.array([[900, 0, 0]] * 2), np.array([[950, 0, 0]] * 2), np.array([50, 50]))
+    for method in METHODS:
+        found = certify(silent, heard, method)
+        assert (found.class_index[0], found.standard_class[0]) == (NOBODY, NOBODY)
+        assert found.class_index[1] == 0
+        assert not any(getattr(found, name)[0] for name in RADII if name != "radius_uncertain")
+        assert found.decision[0] != CERTAIN
+        assert found.n.tolist() == [1000, 1000]

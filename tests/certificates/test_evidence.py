@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from rsuq_cli.certificates.evidence import (
     Histogram,
     MeasureEdges,
+    Unanswered,
     UnknownThreshold,
     build_edges,
     counts_at,
@@ -213,3 +214,23 @@ def test_an_unknown_threshold_names_its_neighbours() -> None:
 def test_threshold_for_a_coverage() -> None:
     spec = MeasureEdges(np.array([0.25, 0.5, 0.75]), np.array([0.1, 0.6, 1.0]))
     assert [spec.threshold_for(c) for c in (0.05, 0.1, 0.11, 0.6, 1.0)] == [0.25, 0.25, 0.5, 0.5, 0.75]
+
+
+def test_samples_without_an_answer_come_back_and_change_nothing_where_there_are_none() -> None:
+    counts = np.arange(12, dtype=np.int64).reshape(3, 4)
+    plain = encode({"entropy": Histogram(counts, counts)})
+    assert encode({"entropy": Histogram(counts, counts, Unanswered(0, 0))}) == plain
+    found = decode(encode({"entropy": Histogram(counts, counts, Unanswered(2, 31))}))["entropy"]
+    assert found.unanswered == Unanswered(2, 31)
+    assert found.draws == counts.sum() + 31
+    votes = found.votes(1, 2)
+    assert (votes.votes.tolist(), votes.unanswered, votes.total) == (counts.sum(axis=1).tolist(), 31, counts.sum() + 31)
+    assert decode(plain)["entropy"].unanswered == Unanswered()
+
+
+def test_a_blob_written_before_answers_were_counted_reads_as_ever() -> None:
+    header = '{"histograms":[["u",2,2,1,1]],"sums":null}'
+    blob = b"RSUQ1" + zlib.compress(body_of(header, 0, 3, 5, 7))
+    found = decode(blob)["u"]
+    assert (found.selection.tolist(), found.estimation.tolist()) == ([[5, 0], [0, 0]], [[0, 0], [0, 7]])
+    assert found.votes(1, 0).total == 7

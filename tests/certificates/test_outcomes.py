@@ -37,8 +37,9 @@ def test_an_input_without_a_certain_vote_is_about_the_class_with_most_votes() ->
 def test_amounts_partition_the_total(selection: Counts, estimation: Counts) -> None:
     inputs = min(len(selection.votes), len(estimation.votes))
     classes = min(selection.votes.shape[1], estimation.votes.shape[1])
-    selection = Counts(*(a[:inputs, :classes] for a in selection))
-    estimation = Counts(*(a[:inputs, :classes] for a in estimation))
+    selection, estimation = (
+        Counts(c.certain[:inputs, :classes], c.votes[:inputs, :classes]) for c in (selection, estimation)
+    )
     choice = choose(selection.certain, selection.votes)
     found = from_counts(estimation, choice)
     assert np.array_equal(found.total, estimation.votes.sum(axis=-1))

@@ -46,3 +46,14 @@ def test_scores_are_chosen_by_name_family_or_without_coverage() -> None:
     with pytest.raises(BadInput, match="unknown score") as refused:
         chosen(names, ["vote_entropi"])
     assert "vote_entropy" in refused.value.hint
+
+
+def test_samples_without_an_answer_are_an_outcome_of_their_own() -> None:
+    votes = np.array([[6, 0], [3, 3]])
+    means = {measure: np.array([0.25 * 0.6 + 0.4, 0.5]) for measure in MEASURES}
+    half = np.array([[0.9, 0.1], [0.5, 0.5]])
+    scores = smoothed_scores(Votes(votes, {LABEL: votes}, means, half, np.array([4, 0])))
+    assert scores[f"uncertain_mass:{LABEL}"] == pytest.approx([0.4, 0.0])
+    assert scores["one_minus_max_p"] == pytest.approx([0.4, 0.5])
+    assert scores["vote_entropy"] == pytest.approx([0.970951, 1.0], abs=1e-6)  # entropy of (0.6, 0.4) in bits
+    assert scores["mutual_information"] == pytest.approx([0.468996 - 0.25, 0.5], abs=1e-6)

@@ -265,7 +265,8 @@ def test_every_measure_counts_every_sample_in_the_same_class() -> None:
         for one in finished:
             votes = one.histograms["entropy"].estimation.sum(axis=1)
             for name in MEASURES:
-                selection, estimation = one.histograms[name]
+                selection, estimation, unanswered = one.histograms[name]
+                assert unanswered == (0, 0)
                 assert (selection.sum(), estimation.sum()) == (N0, N)
                 assert estimation.shape == (10, len(case.edges[name].edges) + 1)
                 np.testing.assert_array_equal(estimation.sum(axis=1), votes)
@@ -284,7 +285,7 @@ def test_bytes_are_the_same_as_their_floats() -> None:
     assert evidence(case._replace(images=case.images.float() / 255)) == evidence(case)
 
 
-def test_what_is_no_number_is_uncertain_at_every_threshold() -> None:
+def test_what_is_no_number_votes_for_no_class_at_any_threshold() -> None:
     class Breaks(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             logits = x.flatten(1)[:, :3] * 3
@@ -298,13 +299,12 @@ def test_what_is_no_number_is_uncertain_at_every_threshold() -> None:
             noise.write([Copies(noisy, case.images[one.position], Stream.ESTIMATION, case.indices[one.position], 0)])
             broken = int((noisy.flatten(1)[:, 3] > 0.5).sum())
             assert 0 < broken < N
+            answers = noisy[noisy.flatten(1)[:, 3] <= 0.5].flatten(1)[:, :3].argmax(dim=1)
             for name in MEASURES:
-                histogram = one.histograms[name].estimation
-                assert histogram.sum() == N
-                above = sum(histogram[:, -1])
-                assert above >= broken
-                if case.edges[name].edges[-1] == MEASURES[name].highest:
-                    assert above == broken
+                histogram = one.histograms[name]
+                assert histogram.unanswered.estimation == broken
+                assert histogram.draws == N
+                assert histogram.estimation.sum(axis=1).tolist() == torch.bincount(answers, minlength=3).tolist()
 
 
 def test_tasks_are_counted_apart_and_may_follow_from_reports() -> None:

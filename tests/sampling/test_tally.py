@@ -107,13 +107,27 @@ def test_a_value_on_an_edge_is_certain_there_and_one_above_the_last_is_in_the_la
     values[row] = torch.tensor([on_edge, np.nextafter(np.float32(on_edge), np.float32(np.inf)), torch.inf, -torch.inf])
     bins = Bins(edges, CLASSES, CPU)
     tally = Tally([piece(0, 4)], bins, None)
-    tally.add([piece(0, 4)], torch.zeros(4, dtype=torch.int64), Scores(values, torch.zeros(4, CLASSES)))
+    found = Scores(values, torch.zeros(4, CLASSES), torch.ones(4, dtype=torch.bool))
+    tally.add([piece(0, 4)], torch.zeros(4, dtype=torch.int64), found)
     (one,) = tally.report()
     counts = one.histograms["energy"].estimation[0]
     assert [int(at) for at in np.flatnonzero(counts)] == [0, 5, 6, len(edges["energy"].edges)]
 
 
-def test_a_broken_pass_leaves_the_sums_finite(edges: dict[str, MeasureEdges]) -> None:
-    (one,) = counted(edges, [([piece(0, 2)], torch.tensor([[float("nan"), 0.0, 0.0], [0.0, 1.0, 2.0]]))])
-    assert all(abs(estimation) < 2**62 for _, estimation in one.sums.measures.values())
-    assert one.histograms["entropy"].estimation[:, -1].sum() == 1
+def test_a_sample_without_an_answer_is_in_no_bin_and_in_no_sum(
+    edges: dict[str, MeasureEdges], logits: torch.Tensor
+) -> None:
+    broken = logits[:40].clone()
+    broken[3, 1], broken[7, 2], broken[30], broken[36, 0] = torch.nan, torch.inf, torch.nan, -torch.inf
+    pieces = [piece(0, 10, stream=Stream.SELECTION, last=False), piece(0, 10, last=False)]
+    (one,) = counted(edges, [(pieces, broken[:20]), ([piece(0, 20)], broken[20:])])
+    kept = [at for at in range(40) if at not in (3, 7, 30, 36)]
+    pieces = [piece(0, 8, stream=Stream.SELECTION, last=False), piece(0, 28)]
+    (same,) = counted(edges, [(pieces, logits[kept])])
+    assert (one.draws, one.unanswered) == (30, 4)
+    for name in MEASURES:
+        assert one.histograms[name].unanswered == (2, 2)
+        np.testing.assert_array_equal(one.histograms[name].selection, same.histograms[name].selection)
+        np.testing.assert_array_equal(one.histograms[name].estimation, same.histograms[name].estimation)
+    assert one.sums.measures == same.sums.measures
+    np.testing.assert_array_equal(one.sums.probabilities, same.sums.probabilities)

@@ -282,3 +282,29 @@ def test_the_cnn_learns_the_digits_under_noise() -> None:
     result = train(model, data, settings, device=CPU)
     assert result.accuracy_noisy > 0.95
     assert accuracy(model, data.load("test"), sigma=0.25, seed=0, device=CPU).clean > 0.97
+
+
+def test_logits_that_are_no_numbers_name_no_class(stripes: Stripes) -> None:
+    class Broken(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(images), 2), torch.nan)
+
+    assert accuracy(Broken(), stripes().load("test"), sigma=0.25, seed=0, device=CPU) == (0.0, 0.0)
+
+
+def test_a_network_that_writes_into_its_input_is_measured_as_one_that_copies(stripes: Stripes) -> None:
+    class Top(nn.Module):
+        def __init__(self, *, inplace: bool) -> None:
+            super().__init__()
+            self.inplace = inplace
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            images = images.sub_(0.4).mul_(-3) if self.inplace else (images - 0.4) * -3
+            return torch.stack([-images[:, :, :2].mean((1, 2, 3)), -images[:, :, 2:].mean((1, 2, 3))], 1)
+
+    bytes_split = stripes((700, 300, 0)).load("train")
+    split = replace(bytes_split, images=bytes_split.images.float() / 255)
+    before = split.images.clone()
+    inplace, copying = (accuracy(Top(inplace=one), split, sigma=0.5, seed=0, device=CPU) for one in (True, False))
+    assert torch.equal(split.images, before)
+    assert inplace == copying

@@ -1,0 +1,55 @@
+"""Samples without an answer: said of a run, and refused where they are nearly all.
+
+Invariant: a network that says nothing about most of what it is shown is no classifier to certify, so nothing is stored
+of it; a smaller share is in the denominators of every radius, and among what is known about the run.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.results.database import Database
+from rsuq_cli.results.queries import answer_count
+from rsuq_cli.sampling.engine import Engine, Indices
+
+# Above this share of noisy inputs without an answer there is nothing to certify.
+MOST_UNANSWERED = 0.9
+
+
+def check_answers(engine: Engine, images: torch.Tensor, indices: Indices) -> None:
+    """Raises BadInput where the model gives no answer to nearly all noisy copies of some of the images."""
+    answered = engine.trial(images, indices)
+    refuse_silence(len(answered) - int(answered.sum()), len(answered))
+
+
+def refuse_silence(unanswered: int, samples: int) -> None:
+    """Raises BadInput where nearly all of the samples had no answer."""
+    if unanswered > MOST_UNANSWERED * samples:
+        raise BadInput(
+            f"the model's logits are not finite for {unanswered:,} of {samples:,} noisy inputs: there is nothing to "
+            "certify",
+            "noise takes pixels below 0 and above 1: look for a power, a root or a logarithm of them",
+        )
+
+
+def refuse_silent_calibration(values: npt.NDArray[np.float32]) -> None:
+    """Raises BadInput where nearly all values of a measure on noisy calibration inputs are infinite: no answers."""
+    refuse_silence(int(np.isinf(values).sum()), len(values))
+
+
+def unanswered_warnings(db: Database, run_id: int) -> list[str]:
+    """Returns what should be known about a finished run whose samples did not all have an answer; else nothing."""
+    found = answer_count(db, run_id)
+    return [silence(found.unanswered, found.samples, found.touched, found.inputs)] if found.unanswered else []
+
+
+def silence(unanswered: int, samples: int, touched: int, inputs: int) -> str:
+    """Returns how many samples, of how many inputs, had no answer, and how they were counted."""
+    share = max(unanswered / samples, 1e-6)
+    return (
+        f"{share:.2g} of the samples ({unanswered:,} of {samples:,}, on {touched:,} of {inputs:,} inputs) had logits "
+        "that are not finite: they count as uncertain, and against every class where nothing is rejected"
+    )
