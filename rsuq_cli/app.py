@@ -25,6 +25,7 @@ from rsuq_cli.commands import (
     radius,
     report,
     rescore,
+    runs,
     train,
 )
 from rsuq_cli.commands.help_page import Group, with_pages
@@ -85,6 +86,7 @@ app.command("import", rich_help_panel=KEEP, short_help="Bring published certific
 app.command("export", rich_help_panel=KEEP, short_help="The certificate of every input of a run, as a file.")(
     exporting.export
 )
+app.add_typer(runs.app, name="runs", rich_help_panel=KEEP)
 app.add_typer(db.app, name="db", rich_help_panel=KEEP)
 with_pages(app)
 

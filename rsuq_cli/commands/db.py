@@ -49,8 +49,8 @@ def check(db: options.Database = None, format: options.OutputFormat = "table") -
 
 @app.command()
 def runs(db: options.Database = None, format: options.OutputFormat = "table") -> None:
-    """List the runs, with how far they are."""
-    from rsuq_cli.reports.listings import runs_table
+    """List the runs, with how far they are; `rsuq runs` does more."""
+    from rsuq_cli.reports.runs import runs_table
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.queries import list_runs
 

@@ -86,6 +86,36 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("the same of the NCL radius", "rsuq export 1 --scoring 1 --guarantee ncl --output ncl.tsv"),
         Example("every column of every input", "rsuq export 1 --format csv --output run1.csv"),
     ),
+    "runs list": (
+        Example("what there is", "rsuq runs list"),
+        Example("what was left unfinished", "rsuq runs list --where 'status = \"interrupted\"'"),
+        Example("what belongs to a paper, for a script", "rsuq runs list --tag paper --format json"),
+    ),
+    "runs show": (
+        Example("everything about run 1", "rsuq runs show 1"),
+        Example("the run that is called baseline", "rsuq runs show baseline"),
+        Example("its whole configuration, for a script", "rsuq runs show 1 --format json"),
+    ),
+    "runs delete": (
+        Example("a run that is not needed; it says what goes, and asks", "rsuq runs delete 1"),
+        Example("several, in a script", "rsuq runs delete 1 2 --yes"),
+        Example("and give the space back", "rsuq runs delete 1 && rsuq db vacuum"),
+    ),
+    "runs name": (
+        Example("a name to remember", "rsuq runs name 1 baseline"),
+        Example("another one", 'rsuq runs name baseline "first baseline"'),
+        Example("none", "rsuq runs name 1 --clear"),
+    ),
+    "runs note": (
+        Example("what should not be forgotten", 'rsuq runs note 1 "before the new normalisation"'),
+        Example("of the run that is called baseline", 'rsuq runs note baseline "see run 2"'),
+        Example("take it away", "rsuq runs note 1 --clear"),
+    ),
+    "runs tag": (
+        Example("two words to find it by", "rsuq runs tag 1 paper baseline"),
+        Example("take one away", "rsuq runs tag 1 --remove baseline"),
+        Example("and then", "rsuq runs tag 1 paper && rsuq report --tag paper"),
+    ),
     "db path": (
         Example("where the results are", "rsuq db path"),
         Example("a query of your own", 'sqlite3 "$(rsuq db path)" "SELECT id, model, status FROM run"'),

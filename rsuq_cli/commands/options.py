@@ -98,6 +98,14 @@ ImageSize = Annotated[
     int | None, what(metavar="PIXELS", help="Resize images to this side.", show_default="as they are")
 ]
 Split = Annotated[str, what(metavar="NAME", help=f"{listed(SPLITS)}.")]
+RunNamed = Annotated[str, argument(metavar="RUN", help="Its number, or its name where no other run has it.")]
+CheckpointNamed = Annotated[
+    str, argument(metavar="CHECKPOINT", help="Its number, or its name where no other checkpoint has it.")
+]
+OnlyName = Annotated[str | None, what("--name", metavar="NAME", help="Only what is called this.")]
+OnlyTags = Annotated[
+    list[str] | None, what("--tag", metavar="TAG", help="Only what has this tag; repeated: all of them.")
+]
 
 # Uncertainty and rule
 Measures = Annotated[
@@ -159,6 +167,16 @@ DataDir = Annotated[
 ]  # fmt: skip
 
 # Output
+Name = Annotated[
+    str | None, output("--name", metavar="NAME", help="What to call it; a name is no part of its settings.")
+]
+Tags = Annotated[list[str] | None, output("--tag", metavar="TAG", help="A word to find it by; may be repeated.")]
+RemovedTags = Annotated[
+    list[str] | None, output("--remove", metavar="TAG", help="A tag to take away; may be repeated.")
+]
+Clear = Annotated[bool, output("--clear", help="Take away what is there.")]
+Yes = Annotated[bool, output("--yes", help="Do not ask.")]
+NoBackup = Annotated[bool, output("--no-backup", help="Make no copy of the database first.")]
 Radii = Annotated[
     str | None,
     output(
@@ -189,3 +207,4 @@ def batch_size_of(text: str) -> int | None:
         return int(text)
     except ValueError as error:
         raise BadInput(f"--batch-size is {text!r}", "give a number of samples, or auto") from error
+

@@ -11,26 +11,6 @@ from rsuq_cli.console import Column, Table, number_text
 if TYPE_CHECKING:
     from rsuq_cli.results.database import CheckResult
     from rsuq_cli.results.merging import Merged
-    from rsuq_cli.results.rows import RunRow
-
-
-def runs_table(runs: Sequence[RunRow]) -> Table:
-    """Returns the runs, the oldest first."""
-    columns = [
-        Column("run", lambda r: str(r["id"])),
-        Column("kind", lambda r: r["kind"], "left"),
-        Column("status", lambda r: r["status"], "left"),
-        Column("model", lambda r: r["model"], "left"),
-        Column("data set", lambda r: r["dataset"], "left"),
-        Column("split", lambda r: r["split"], "left"),
-        Column("σ", lambda r: number_text(r["sigma"])),
-        Column("n0", lambda r: f"{r['n0']:,}"),
-        Column("n", lambda r: f"{r['n']:,}"),
-        Column("inputs", lambda r: f"{r['finished']:,} of {r['inputs']:,}"),
-        Column("scorings", lambda r: str(r["scorings"])),
-        Column("started", lambda r: r["created_at"][:16].replace("T", " "), "left"),
-    ]
-    return Table("runs", [asdict(run) for run in runs], columns)
 
 
 def check_table(result: CheckResult) -> Table:

@@ -79,6 +79,9 @@ SELECT input_index, label, n0, n, counts, seconds, unanswered FROM evidence
 WHERE run_id = :run_id AND input_index IN :inputs
 ORDER BY input_index
 """).bindparams(bindparam("inputs", expanding=True))
+_OF_RUNS = text("""
+SELECT audit.id FROM audit JOIN scoring ON scoring.id = audit.scoring_id WHERE scoring.run_id IN :runs ORDER BY audit.id
+""").bindparams(bindparam("runs", expanding=True))
 
 
 def audit_summaries(db: Database, audit_ids: Sequence[int], guarantees: Sequence[str]) -> list[AuditSummary]:
@@ -102,3 +105,10 @@ def evidence_of(db: Database, run_id: int, inputs: Collection[int]) -> Iterator[
         with db.read() as connection:
             rows = connection.execute(_EVIDENCE, values).all()
         yield from (EvidenceRow(*row) for row in rows)
+
+
+def audits_of(db: Database, runs: Sequence[int]) -> list[AuditSummary]:
+    """Returns one summary for every audit of these runs and every guarantee that it attacked, the oldest first."""
+    with db.read() as connection:
+        audit_ids = list(connection.execute(_OF_RUNS, {"runs": list(runs)}).scalars())
+    return [one for one in audit_summaries(db, audit_ids, ("standard", "cc", "ncl")) if one.attacked]

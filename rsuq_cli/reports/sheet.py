@@ -1,0 +1,60 @@
+"""One thing with everything about it: for people its values one below the other, for machines one object.
+
+Invariant: the object holds every value that a person sees, unrounded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from rsuq_cli.console import Column, Table
+from rsuq_cli.formats import Record
+
+
+@dataclass(frozen=True)
+class Sheet(Table):
+    """A table of one record; `lines` are the titles and texts that people see of it."""
+
+    lines: tuple[tuple[str, str], ...] = field(default=())
+
+    def json(self) -> str:
+        """Returns the record as an object."""
+        return json.dumps(dict(self.records[0]), indent=2, allow_nan=False)
+
+    def markdown(self) -> str:
+        """Returns what people see, as a Markdown table."""
+        return self._upright().markdown()
+
+    def latex(self) -> str:
+        """Returns what people see, as a LaTeX table for the booktabs package."""
+        return self._upright().latex()
+
+    def print_rich(self, console: Console) -> None:
+        """Prints what people see to a console without rules, so that a value can be marked and copied; notes below."""
+        grid = RichTable.grid(padding=(0, 2, 0, 0))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for what, value in self.lines:
+            grid.add_row(escape(what), escape(value))
+        console.print(escape(self.title), style="bold")
+        console.print(grid)
+        for note in self.notes:
+            console.print(escape(note), soft_wrap=True)
+
+    def _upright(self) -> Table:
+        records = [{"what": what, "value": value} for what, value in self.lines]
+        columns = [Column("what", lambda r: r["what"], "left"), Column("value", lambda r: r["value"], "left")]
+        return Table(self.title, records, columns, self.notes)
+
+
+def sheet(title: str, record: Record, lines: Iterable[tuple[str, object]], notes: Iterable[str] = ()) -> Sheet:
+    """Returns a sheet of a record; lines that say nothing (None, "" or an empty list) are left out."""
+    kept = [(what, value) for what, value in lines if value is not None and value != "" and value != []]
+    shown = tuple((what, "\n".join(map(str, v)) if isinstance(v, list) else str(v)) for what, v in kept)
+    return Sheet(title, [record], [], tuple(notes), None, shown)

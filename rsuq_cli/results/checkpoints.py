@@ -1,0 +1,56 @@
+"""The recorded checkpoints, read back.
+
+Invariant: nothing here writes; what a file holds is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import select, text
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.results.database import Database
+from rsuq_cli.results.filters import Condition, parse_condition
+from rsuq_cli.results.labels import tags_by_number
+from rsuq_cli.results.rows import CheckpointRow
+from rsuq_cli.results.tables import Checkpoint, table_of
+from rsuq_cli.results.writer import checkpoint_row
+
+_CHECKPOINT = table_of(Checkpoint)
+# What `--where` may name of a checkpoint.
+CHECKPOINT_COLUMNS = {
+    name: name
+    for name in (
+        "id", "model", "dataset", "sigma", "objective", "file", "sha256", "accuracy_clean", "accuracy_noisy", "name",
+        "note", "created_at",
+    )
+}  # fmt: skip
+
+
+def list_checkpoints(
+    db: Database, *, name: str | None = None, tags: Sequence[str] = (), where: Condition | None = None
+) -> list[CheckpointRow]:
+    """Returns every checkpoint that has this name, all these tags, and meets the condition, the oldest first."""
+    wanted, values = select(_CHECKPOINT).order_by(_CHECKPOINT.c.id), {}
+    if where is not None:
+        wanted, values = wanted.where(text(where.sql)), dict(where.values)
+    with db.read() as connection:
+        labelled = tags_by_number(connection, "checkpoint")
+        rows = [checkpoint_row(row) for row in connection.execute(wanted, values).mappings()]
+    found = [replace(row, tags=labelled.get(row.id, ())) for row in rows]
+    return [row for row in found if name in (None, row.name) and set(tags) <= set(row.tags)]
+
+
+def checkpoint_by_number(db: Database, number: int) -> CheckpointRow:
+    """Returns one checkpoint; raises BadInput where there is none of this number."""
+    for row in list_checkpoints(db):
+        if row.id == number:
+            return row
+    raise BadInput(f"there is no checkpoint {number}", "`rsuq models` lists them")
+
+
+def where_checkpoints(written: str) -> Condition:
+    """Returns the condition on checkpoints that a user wrote; raises BadInput for an unknown column or no condition."""
+    return parse_condition(written, CHECKPOINT_COLUMNS)
