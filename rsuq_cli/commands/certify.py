@@ -75,6 +75,8 @@ def certify(
     workers: options.Workers = 1,
     compile: options.Compile = None,
     data_dir: options.DataDir = None,
+    name: options.Name = None,
+    tag: options.Tags = None,
     radii: options.Radii = None,
     db: options.Database = None,
     format: options.OutputFormat = "table",
@@ -86,6 +88,7 @@ def certify(
     from rsuq_cli.console import Reporter
     from rsuq_cli.jobs.request import CertifyRequest, Sources
     from rsuq_cli.models.statistics import given_statistics
+    from rsuq_cli.results.names import Labels
 
     sampling = {"n0": n0, "n": n, "alpha": alpha, "skip": skip}
     for name, value in (PRESETS[preset] if preset else {}).items():
@@ -124,6 +127,7 @@ def certify(
         competitors=competitors,  # type: ignore[arg-type]
         family_wise=family_wise,
         fresh=fresh,
+        labels=Labels(name, tuple(tag or ())),
         at_radius=at_radius,
         tolerance=tolerance,
         guarantees=tuple(dict.fromkeys(guarantee or [])),  # type: ignore[arg-type]

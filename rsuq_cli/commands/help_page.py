@@ -51,7 +51,8 @@ def with_pages(group: typer.Typer) -> None:
         command.cls = Command
     for member in group.registered_groups:
         if member.typer_instance is not None:
-            if not (isinstance(member.typer_instance.info.cls, type) and issubclass(member.typer_instance.info.cls, Group)):
+            own = member.typer_instance.info.cls
+            if not (isinstance(own, type) and issubclass(own, Group)):
                 member.typer_instance.info.cls = Group
             with_pages(member.typer_instance)
 

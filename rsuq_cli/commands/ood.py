@@ -66,6 +66,8 @@ def ood(
     convention: Annotated[
         str, options.view(metavar="NAME", help="Which side is positive for FPR95: ood-positive or id-positive.")
     ] = "ood-positive",
+    name: options.Name = None,
+    tag: options.Tags = None,
     radii: options.Radii = None,
     db: options.Database = None,
     format: options.OutputFormat = "table",
@@ -80,6 +82,7 @@ def ood(
     from rsuq_cli.jobs.request import CertifyRequest, Sources
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.comparison import parse_radii
+    from rsuq_cli.results.names import Labels
 
     settings: dict[str, Any] = {
         "model": model, "dataset": dataset, "sigma": sigma, "n0": n0, "n": n, "seed": seed, "split": split,
@@ -109,6 +112,7 @@ def ood(
         threshold=threshold,
         coverages=() if coverage is None else (coverage,),
         fresh=fresh,
+        labels=Labels(name, tuple(tag or ())),
     )
     request = OodRequest(
         certify=certify,

@@ -207,4 +207,3 @@ def batch_size_of(text: str) -> int | None:
         return int(text)
     except ValueError as error:
         raise BadInput(f"--batch-size is {text!r}", "give a number of samples, or auto") from error
-

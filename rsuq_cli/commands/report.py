@@ -22,6 +22,8 @@ def report(
     model: Annotated[str | None, options.what(metavar="NAME", help="Only this model.")] = None,
     sigma: Annotated[float | None, options.what(metavar="NUMBER", help="Only this noise level.")] = None,
     dataset: Annotated[str | None, options.what(metavar="NAME", help="Only this data set.")] = None,
+    name: options.OnlyName = None,
+    tag: options.OnlyTags = None,
     where: Annotated[
         str | None,
         options.what(metavar="CONDITION", help='Only settings such as: sigma = 0.25 and model like "resnet%".'),
@@ -124,7 +126,7 @@ def report(
     selection = Selection(
         runs=runs or (), dataset=dataset, model=model, sigma=sigma, measure=uncertainty,
         where=None if where is None else where_settings(where), since=None if since is None else moment(since),
-        latest=latest,
+        latest=latest, name=name, tags=tag or (),
     )  # fmt: skip
     with open_for_reading(db) as results:
         for run_id in runs or []:

@@ -20,7 +20,8 @@ def list_(
     name: options.OnlyName = None,
     tag: options.OnlyTags = None,
     where: Annotated[
-        str | None, options.what(metavar="CONDITION", help='Only runs such as: status = "interrupted" and sigma = 0.25.')
+        str | None,
+        options.what(metavar="CONDITION", help='Only runs such as: status = "interrupted" and sigma = 0.25.'),
     ] = None,
     db: options.Database = None,
     format: options.OutputFormat = "table",
@@ -63,10 +64,10 @@ def delete(
     runs: Annotated[list[str], options.argument(metavar="RUN", help="Numbers or names of runs.")],
     yes: options.Yes = False,
     no_backup: options.NoBackup = False,
+    db: options.Database = None,
     force: Annotated[
         bool, options.output("--force", help="Delete a run that is marked as running, too: its command was killed.")
     ] = False,
-    db: options.Database = None,
 ) -> None:
     """Delete runs with all that hangs on them: evidence, scorings, certificates, audits, scores and metrics.
 
@@ -127,9 +128,7 @@ def note(
 @app.command()
 def tag(
     run: options.RunNamed,
-    add: Annotated[
-        list[str] | None, options.argument(metavar="TAG", help="Words to add.", show_default=False)
-    ] = None,
+    add: Annotated[list[str] | None, options.argument(metavar="TAG", help="Words to add.", show_default=False)] = None,
     remove: options.RemovedTags = None,
     db: options.Database = None,
 ) -> None:

@@ -45,6 +45,8 @@ def train(
         Path | None,
         options.output(metavar="FOLDER", help="Where the checkpoint goes.", show_default="beside the database"),
     ] = None,
+    name: options.Name = None,
+    tag: options.Tags = None,
     db: options.Database = None,
     format: options.OutputFormat = "table",
 ) -> None:
@@ -56,6 +58,7 @@ def train(
     from rsuq_cli.jobs.request import Sources
     from rsuq_cli.jobs.train import TrainRequest, train_run
     from rsuq_cli.reports.checkpoints import checkpoint_table
+    from rsuq_cli.results.names import Labels
 
     if hold_out_classes is not None:
         from rsuq_cli.datasets.names import without
@@ -63,7 +66,17 @@ def train(
         dataset = without(dataset, hold_out_classes)
     sources = Sources(model, dataset, None, data_dir, image_size, device, precision)
     request = TrainRequest(
-        sources, sigma, epochs, batch_size, learning_rate, schedule, objective, seed, checkpoint_dir, fresh
+        sources,
+        sigma,
+        epochs,
+        batch_size,
+        learning_rate,
+        schedule,
+        objective,
+        seed,
+        checkpoint_dir,
+        fresh,
+        labels=Labels(name, tuple(tag or ())),
     )
     outcome = train_run(request, db, Reporter())
     checkpoint_table(outcome).print(format)

@@ -23,6 +23,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
 from rsuq_cli.jobs.calibrating import run_edges
 from rsuq_cli.jobs.engines import Sampling, check_eight_bit, open_engine, open_sampler, worth_compiling
+from rsuq_cli.jobs.labelling import give_labels
 from rsuq_cli.jobs.opening import Opened, open_sources
 from rsuq_cli.jobs.recognising import recognised
 from rsuq_cli.jobs.recording import configuration_hash, configuration_of, new_run
@@ -89,6 +90,7 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
             request, opened, engine, configuration, edges, inputs=len(split), subset_sha256=split.sha256()
         )  # fmt: skip
         handle = start_run(db, new, fresh=request.fresh)
+        give_labels(db, "run", handle.id, request.labels, watcher)
         scored = _scorings(db, handle.id, of_run(request.method, configuration), thresholds)
         return _Run(db, handle, split, engine, sampler, edges, scored, watcher, request, opened.warnings).finish()
 

@@ -21,6 +21,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
 from rsuq_cli.jobs.calibrating import run_edges
 from rsuq_cli.jobs.engines import Sampling, open_engine, open_sampler, worth_compiling
+from rsuq_cli.jobs.labelling import give_labels
 from rsuq_cli.jobs.ood_evaluation import Evaluation, bounds_per_input, evaluate
 from rsuq_cli.jobs.ood_evidence import Rejection, check_clean, read_sides
 from rsuq_cli.jobs.ood_request import OodRequest
@@ -102,6 +103,7 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
             subset_sha256=own.sha256(), checkpoint_id=reused.run.checkpoint_id if reused else None,
         )  # fmt: skip
         handle = start_run(db, new, fresh=certify.fresh)
+        give_labels(db, "run", handle.id, certify.labels, watcher)
         run = _Run(db, handle, both, engine, sampler, edges, clean, watcher, request, reused)
         return run.finish(evaluation, [*opened.warnings, *warnings])
 

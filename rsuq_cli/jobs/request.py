@@ -17,6 +17,7 @@ from rsuq_cli.certificates.stopping import GUARANTEE_NAMES, GuaranteeName, Stopp
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.measures import check_threshold, measure_named
 from rsuq_cli.models.statistics import Statistics, check_named
+from rsuq_cli.results.names import NO_LABELS, Labels
 
 SPLITS = ("test", "calibration", "train")
 NOISES = ("gaussian", "grid")
@@ -76,6 +77,7 @@ class CertifyRequest:
     at_radius: float | None = None
     tolerance: float | None = None
     guarantees: tuple[GuaranteeName, ...] = ()
+    labels: Labels = NO_LABELS
 
     def __post_init__(self) -> None:
         check_sigma(self.sigma)

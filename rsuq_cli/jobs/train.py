@@ -21,6 +21,7 @@ from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.labelling import give_labels
 from rsuq_cli.jobs.request import Sources, check_sigma
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.checkpoints import CheckpointMetadata, save_checkpoint
@@ -29,6 +30,7 @@ from rsuq_cli.models.opening import check_output
 from rsuq_cli.models.zoo import build
 from rsuq_cli.results.database import open_for_writing
 from rsuq_cli.results.location import locate
+from rsuq_cli.results.names import NO_LABELS, Labels
 from rsuq_cli.results.rows import NewCheckpoint
 from rsuq_cli.results.writer import record_checkpoint
 from rsuq_cli.sampling.device import check_precision, resolve_device
@@ -52,6 +54,7 @@ class TrainRequest:
     seed: int = 0
     checkpoint_dir: Path | None = None
     fresh: bool = False
+    labels: Labels = NO_LABELS
 
     def __post_init__(self) -> None:
         check_sigma(self.sigma)
@@ -124,8 +127,10 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
             accuracy_clean=result.accuracy_clean,
             accuracy_noisy=result.accuracy_noisy,
             configuration=configuration,
+            history=[asdict(record) for record in result.history],
         )
         checkpoint_id = record_checkpoint(db, new)
+        give_labels(db, "checkpoint", checkpoint_id, request.labels, watcher)
     resume_file.unlink(missing_ok=True)
     return TrainOutcome(
         checkpoint_id, request.sources.model, name, request.sigma, request.objective, result.epochs_done,

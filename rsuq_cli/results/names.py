@@ -47,3 +47,6 @@ def _tag(written: str) -> str:
     if not tag or len(tag) > MOST_CHARACTERS or not tag.isprintable() or any(c.isspace() or c == "," for c in tag):
         raise BadInput(f"{written!r} is no tag", "give one word; --tag may be repeated")
     return tag
+
+
+NO_LABELS = Labels()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, RowMapping, Table, select, update
+from sqlalchemy import Connection, RowMapping, Table, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rsuq_cli.results.database import Database
@@ -86,7 +86,8 @@ def record_checkpoint(db: Database, new: NewCheckpoint) -> int:
     with db.transaction() as connection:
         _insert_missing(connection, CHECKPOINT, [values | {"created_at": _now()}])
         same = CHECKPOINT.c.sha256 == new.sha256
-        connection.execute(update(CHECKPOINT).where(same).values(file=values["file"]))
+        history = func.coalesce(CHECKPOINT.c.history, values["history"])
+        connection.execute(update(CHECKPOINT).where(same).values(file=values["file"], history=history))
         return int(connection.execute(select(CHECKPOINT.c.id).where(same)).scalar_one())
 
 

@@ -242,3 +242,44 @@ def test_sizes() -> None:
     assert [bytes_text(size) for size in (0, 999, 1000, 2_500_000, 3e9)] == [
         "0 bytes", "999 bytes", "1.0 kB", "2.5 MB", "3.0 GB",
     ]  # fmt: skip
+
+
+# Labels that are given with the command that makes a run
+
+
+def test_a_run_is_labelled_as_it_is_made_and_found_whatever_its_name(place: Place, blobs: Sample) -> None:
+    flags = ("certify", *blobs.flags, "--n", 100)
+    first = rsuq(*flags, "--name", "one", "--tag", "paper", "--tag", "first", "--format", "json")
+    assert (first.json[0]["name"], first.json[0]["tags"]) == ("one", ["first", "paper"])
+    again = rsuq(*flags, "--name", "uno", "--tag", "second", "--format", "json")
+    assert (again.json[0]["run_id"], again.json[0]["name"]) == (1, "uno")
+    assert "run 1 is named uno now, no longer one" in again.stderr
+    assert "nothing to do" in again.stderr
+    kept = rsuq(*flags, "--format", "json")
+    assert (kept.json[0]["name"], kept.json[0]["tags"]) == ("uno", ["first", "paper", "second"])
+    assert "is named" not in kept.stderr
+
+
+def test_reports_are_filtered_by_labels(place: Place, blobs: Sample) -> None:
+    for sigma, labels in ((0.2, ("--name", "low", "--tag", "a")), (0.3, ("--tag", "a", "--tag", "b")), (0.4, ())):
+        rsuq("certify", *blobs.flags, "--n", 100, "--sigma", sigma, *labels)
+    rsuq("ood", *blobs.flags, "--ood", "noise:uniform", "--n", 40, "--limit", 4, "--tag", "b")
+
+    def reported(*flags: object) -> list[float]:
+        return [one["sigma"] for one in rsuq("report", *flags, "--format", "json").json]
+
+    assert reported("--tag", "a") == [0.2, 0.3]
+    assert reported("--tag", "a", "--tag", "b") == [0.3]
+    assert reported("--name", "low") == [0.2]
+    assert reported("--where", "name = 'low' or sigma > 0.35") == [0.2, 0.4]
+    assert "no certified inputs match" in refused(rsuq("report", "--name", "nobody"))
+    assert rsuq("report", "--ood", "--tag", "b").exit_code == 0
+    assert "no out-of-distribution runs match" in refused(rsuq("report", "--ood", "--tag", "a"))
+
+
+@pytest.mark.parametrize("command", ["certify", "ood", "train"])
+def test_a_bad_label_is_refused_before_anything_is_done(place: Place, command: str) -> None:
+    more = ("--ood", "constant") if command == "ood" else ()
+    assert "would be taken for a number" in refused(rsuq(command, *more, "--name", "7"))
+    assert "is no tag" in refused(rsuq(command, *more, "--tag", "a b"))
+    assert snapshot(place.root) == {}
