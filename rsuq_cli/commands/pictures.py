@@ -63,12 +63,12 @@ class Pictures:
         save_picture(path, subject, parse_panels(self.panels))
 
     def _compose(self, results: Database, figures: Sequence[Figures], path: Path) -> None:
+        from rsuq_cli.jobs.dossier import dossiers
         from rsuq_cli.jobs.readings import reading_keys
         from rsuq_cli.output import new_file
         from rsuq_cli.reports.comparison import comparison_table
         from rsuq_cli.reports.page import PageContent, page_html
         from rsuq_cli.reports.page_data import detail_for
-        from rsuq_cli.results.dossier import dossiers
 
         found = _readings(results, figures, detail_for(len(reading_keys(figures))))
         galleries = _galleries(results, figures)
@@ -92,7 +92,7 @@ def _readings(results: Database, figures: Sequence[Figures], detail: Detail) -> 
 
 
 def _foreign(results: Database, readings: Sequence[Reading]) -> list[Scores]:
-    from rsuq_cli.results.networks import runs_with_scores
+    from rsuq_cli.jobs.networks import runs_with_scores
     from rsuq_cli.results.pictures import ood_scores
 
     scored = {run_id: one.run.dataset for one in readings for run_id in runs_with_scores(results, one.run)}

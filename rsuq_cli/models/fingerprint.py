@@ -10,9 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+# Fingerprints are compared without a network: so that reports do not wait for PyTorch, it is imported to take one.
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 PROBES = 12
 # Where smoothed classifiers live: from a little noise to more than the picture.
@@ -53,6 +56,8 @@ class Fingerprint:
 
 def fingerprint_of(module: nn.Module, shape: tuple[int, int, int]) -> Fingerprint:
     """Returns the fingerprint of a network in eval mode on the CPU, for inputs of `shape` = (C, H, W)."""
+    import torch
+
     with torch.inference_mode():
         # In pairs, as the network was checked when it was opened: that many fit into any memory.
         logits = torch.cat([module(pair).double() for pair in torch.split(probes(shape), 2)])
@@ -61,6 +66,8 @@ def fingerprint_of(module: nn.Module, shape: tuple[int, int, int]) -> Fingerprin
 
 def probes(shape: tuple[int, int, int]) -> torch.Tensor:
     """Returns images `[PROBES, C, H, W]`: flat, smooth and random ones under Gaussian noise, not clipped to [0, 1]."""
+    import torch
+
     generator = torch.Generator().manual_seed(20_250_131)
     _, height, width = shape
     across = torch.linspace(0, 1, width).expand(shape)
@@ -76,6 +83,8 @@ def probes(shape: tuple[int, int, int]) -> torch.Tensor:
 
 def _summary(logits: torch.Tensor) -> torch.Tensor:
     """Returns few numbers of the logits `[N, K]` that hardly any change of them leaves as they were."""
+    import torch
+
     classes = logits.shape[1]
     if classes <= MOST_LOGITS:
         return logits

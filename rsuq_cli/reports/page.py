@@ -16,6 +16,7 @@ from typing import Any
 
 from rsuq_cli import __version__
 from rsuq_cli.console import Table
+from rsuq_cli.jobs.dossier import Dossier
 from rsuq_cli.jobs.images import Images
 from rsuq_cli.jobs.readings import Reading
 from rsuq_cli.reports.names import reading_names
@@ -25,7 +26,6 @@ from rsuq_cli.reports.page_data import Galleries, page_data
 from rsuq_cli.reports.page_detection import detections_html, promises_data
 from rsuq_cli.reports.page_settings import runs_html, table_html
 from rsuq_cli.reports.page_training import training_data, training_html
-from rsuq_cli.results.dossier import Dossier
 from rsuq_cli.results.pictures import Scores
 from rsuq_cli.results.queries import Figures
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rsuq_cli.console import number_text, percent_text, radius_text
+from rsuq_cli.jobs.dossier import Dossier
 from rsuq_cli.reports.markup import Cell, Html, element, joined, listing, measured, paragraph, rows_table
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.page_audits import audit_sentences
@@ -22,7 +23,6 @@ from rsuq_cli.reports.page_wording import (
     threshold_text,
     units_text,
 )
-from rsuq_cli.results.dossier import Dossier
 from rsuq_cli.results.queries import CurvePoint, Share
 from rsuq_cli.results.reach import SHARES, Reach
 
@@ -52,7 +52,7 @@ def run_title(dossier: Dossier) -> str:
 def _answer(dossier: Dossier) -> Html:
     run = dossier.run
     words = [f"note: {run.note}"] if run.note else []
-    words += [f"tags: {', '.join(dossier.tags)}"] if dossier.tags else []
+    words += [f"tags: {', '.join(dossier.background.tags)}"] if dossier.background.tags else []
     parts = (
         ("Can it be trusted?", _trusted(dossier)),
         ("How far?", _far(dossier)),
@@ -109,7 +109,7 @@ def _share_row(title: str, name: str, share: Share | None) -> tuple[Cell, Cell]:
 
 def _network_rows(dossier: Dossier) -> Iterator[tuple[Cell, Cell]]:
     """Yields the accuracies of the network alone, as its training recorded them."""
-    if (checkpoint := dossier.checkpoint) is None:
+    if (checkpoint := dossier.background.checkpoint) is None:
         return
     for title, share in (
         ("the network alone, clean, as trained", checkpoint.accuracy_clean),
@@ -126,7 +126,7 @@ def _flags(dossier: Dossier) -> list[str]:
     missing = one.planned - one.inputs
     if missing > 0 or one.status != "complete":
         flags.append(f"Not complete: {one.inputs:,} of {one.planned:,} inputs are certified.")
-    lost = dossier.unanswered
+    lost = dossier.background.unanswered
     if lost.unanswered:
         flags.append(
             f"{lost.unanswered:,} of {lost.samples:,} samples, of {lost.inputs:,} inputs, had outputs that are no "

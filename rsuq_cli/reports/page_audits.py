@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rsuq_cli.console import number_text
+from rsuq_cli.jobs.dossier import Dossier
 from rsuq_cli.reports.audit import NAMES
 from rsuq_cli.reports.markup import Cell, Html, joined, listing, paragraph, rows_table
 from rsuq_cli.results.audits import AuditSummary
-from rsuq_cli.results.dossier import Dossier
 
 ATTACKS = {
     "pgd": "gradient ascent (PGD)",

@@ -11,6 +11,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from rsuq_cli.console import number_text, percent_text, radius_text
+from rsuq_cli.jobs.dossier import Dossier
+from rsuq_cli.jobs.networks import is_known_by_files
 from rsuq_cli.reports.markup import (
     Cell,
     Html,
@@ -25,7 +27,6 @@ from rsuq_cli.reports.markup import (
 )
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.ood import FPR_MEANING, View, ball_table, guarantee_table, verdict
-from rsuq_cli.results.dossier import Dossier
 from rsuq_cli.results.ood_queries import Difference, Estimate, OodRun
 
 MOST_DETECTIONS = 6
@@ -66,7 +67,13 @@ def detections_html(dossiers: Sequence[Dossier]) -> Html:
     shown = found[-MOST_DETECTIONS:]
     left = len(found) - len(shown)
     more = f"{left} older runs are left out: {', '.join(str(one.run.id) for one in found[:left])}"
-    return joined([*map(_run_html, shown), listing([*_NOTES, *([more] if left else [])])])
+    return joined([*map(_run_html, shown), listing([*_NOTES, *_known_by_files(shown), *([more] if left else [])])])
+
+
+def _known_by_files(runs: Sequence[OodRun]) -> list[str]:
+    numbers = ", ".join(str(one.run.id) for one in runs if is_known_by_files(one.run))
+    told = "its weights and source file alone; what it computed was not recorded then"
+    return [f"that it is the same network is known of run {numbers} by {told}"] if numbers else []
 
 
 def detection_sentences(dossier: Dossier) -> list[str]:

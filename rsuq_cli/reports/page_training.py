@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsuq_cli.console import number_text, percent_text
+from rsuq_cli.jobs.dossier import Dossier
 from rsuq_cli.reports.markup import Cell, Html, element, joined, paragraph, rows_table, settings_table
-from rsuq_cli.results.dossier import Dossier
 from rsuq_cli.results.rows import CheckpointRow
 
 MOST_NETWORKS = 8
@@ -33,7 +33,7 @@ def training_html(dossiers: Sequence[Dossier]) -> Html:
 
 def training_data(dossiers: Sequence[Dossier]) -> dict[str, list[dict[str, float]]]:
     """Returns the curves of each recorded training, by checkpoint."""
-    checkpoints = [part[0].checkpoint for part in _networks(dossiers)[:MOST_NETWORKS]]
+    checkpoints = [part[0].background.checkpoint for part in _networks(dossiers)[:MOST_NETWORKS]]
     return {str(one.id): _some(_epochs(one), MOST_POINTS) for one in checkpoints if one and _epochs(one)}
 
 
@@ -42,7 +42,7 @@ def _networks(dossiers: Sequence[Dossier]) -> list[list[Dossier]]:
     found: dict[object, list[Dossier]] = {}
     for one in dossiers:
         own = one.run.configuration
-        key = (one.checkpoint.id,) if one.checkpoint else (
+        key = (one.background.checkpoint.id,) if one.background.checkpoint else (
             one.run.model, one.run.source, own.get("weights_sha256"), own.get("source_sha256")
         )  # fmt: skip
         found.setdefault(key, []).append(one)
@@ -50,7 +50,7 @@ def _networks(dossiers: Sequence[Dossier]) -> list[list[Dossier]]:
 
 
 def _network_html(part: Sequence[Dossier]) -> Html:
-    run, checkpoint = part[0].run, part[0].checkpoint
+    run, checkpoint = part[0].run, part[0].background.checkpoint
     runs = ", ".join(str(one.run.id) for one in part)
     title = f"{run.model}, of run{'s' if len(part) > 1 else ''} {runs}"
     configuration = run.configuration
@@ -60,7 +60,7 @@ def _network_html(part: Sequence[Dossier]) -> Html:
         ("weights from", checkpoint.file if checkpoint else run.source or "not recorded"),
         ("SHA-256 of the weights", weights[:12]),
         ("SHA-256 of the source file", source[:12]),
-        *(_trained(checkpoint, part[0].checkpoint_tags) if checkpoint else []),
+        *(_trained(checkpoint, part[0].background.checkpoint_tags) if checkpoint else []),
         ("classes", _classes(run.class_names)),
     ]
     return element(

@@ -81,6 +81,12 @@ def exhibits(db: Database, scoring_id: int, gallery: str, count: int) -> list[Ex
     return [Exhibit(*row) for row in rows]
 
 
+def scored_runs(db: Database) -> set[int]:
+    """Returns the runs that have out-of-distribution scores."""
+    with db.read() as connection:
+        return set(connection.execute(text("SELECT DISTINCT run_id FROM ood_score")).scalars())
+
+
 def ood_scores(db: Database, run_id: int, dataset: str) -> list[Scores]:
     """Returns the scores of a run on its own data set and on every other; without both there is nothing to compare."""
     statement = text("SELECT score, ood_set, value FROM ood_score WHERE run_id = :run_id ORDER BY score, ood_set")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from commandline import refused, rsuq, snapshot
 from made_up import imported_run, made_up_run
+from made_up_trials import made_up_audit, made_up_detection
 
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.results.database import open_for_writing
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 def reported(place: Place) -> Place:
     split = open_dataset("digits").load("test")
     with open_for_writing(place.database) as db:
-        made_up_run(db, inputs=split.indices[:40].tolist(), labels=split.labels[:40].tolist())
+        network = {"weights_sha256": "a" * 64, "fingerprint": [[1.0, 2.0]]}
+        made_up_run(db, inputs=split.indices[:40].tolist(), labels=split.labels[:40].tolist(), **network)
         imported_run(db)
+        made_up_detection(db, sets=("constant",), **network)
     return place
 
 
@@ -42,6 +45,28 @@ def test_files_are_written_beside_the_table(reported: Place) -> None:
     assert "Images: digits as found now." in page
     assert "No images: cifar10 is not in" in page
     assert (reported.work / "a.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_the_first_screen_has_the_figures_of_the_report(reported: Place) -> None:
+    with open_for_writing(reported.database) as db:
+        made_up_audit(db, 1, {"cc": [-0.25, -0.125]})
+    result = rsuq("report", 1, "--format", "json", "--html", "a.html")
+    page = (reported.work / "a.html").read_text(encoding="utf-8")
+    record = result.json[0]
+    shown = re.findall(r'data-figure="(\w+)" data-value="([^"]+)"', page)
+    assert len(shown) == 5
+    assert {name: float(value) for name, value in shown} == {name: record[name] for name, _ in shown}
+    certified = re.findall(r'data-certified="(\w+)" data-value="([^"]+)"', page)
+    expected = [record[f"certified_{name}"][at]["value"] for at in (1, 2) for name in ("standard", "cc", "ncl")]
+    assert [float(value) for _, value in certified] == expected
+    inputs = rsuq("report", 1, "--inputs", "--format", "json", "--only", "correct = 1").json
+    radii = sorted((one["radius_cc"] for one in inputs if one["scoring_id"] == 1), reverse=True)
+    reached = [
+        float(value) for name, value in re.findall(r'data-reach="(\w+)" data-value="([^"]+)"', page) if name == "cc"
+    ]
+    assert reached[1] == radii[(len(radii) + 1) // 2 - 1]
+    assert "none was broken" in page
+    assert "constant (far, 3 inputs, run 3)" in page  # though run 1 alone was named
 
 
 def test_selections_and_panels_hold_for_pictures(reported: Place) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,12 +30,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         made_up_run(database, model="cnn", seed=0)
         made_up_run(database, model="mlp", seed=1, measures=("entropy",))
         imported_run(database)
-        yield database
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with open_for_writing(tmp_path / "results.db") as database:
         yield database
 
 

@@ -17,13 +17,13 @@ from made_up import made_up_run
 from made_up_trials import SMOOTHED, epochs, made_up_audit, made_up_checkpoint, made_up_detection
 from sqlalchemy import text
 
+from rsuq_cli.jobs.dossier import dossiers
 from rsuq_cli.jobs.images import Images
 from rsuq_cli.jobs.readings import Reading, reading_keys, readings
 from rsuq_cli.reports.comparison import comparison_table
 from rsuq_cli.reports.page import PageContent, page_html, script_json
 from rsuq_cli.reports.page_data import detail_for
 from rsuq_cli.results.database import Database, open_for_writing
-from rsuq_cli.results.dossier import dossiers
 from rsuq_cli.results.pictures import GALLERIES, Scores, exhibits, ood_scores
 from rsuq_cli.results.queries import Figures, figures
 

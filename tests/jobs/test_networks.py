@@ -8,8 +8,8 @@ import pytest
 from made_up import made_up_run
 from made_up_trials import made_up_checkpoint, made_up_detection
 
+from rsuq_cli.jobs.networks import is_known_by_files, runs_with_scores
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.networks import runs_with_scores
 from rsuq_cli.results.queries import run_row
 
 WEIGHTS = {"weights_sha256": "a" * 64, "source_sha256": "", "noise": "gaussian"}
@@ -20,6 +20,24 @@ def test_runs_that_scored_the_same_weights_are_found_the_oldest_first(db: Databa
     found = [made_up_detection(db, number=number, **WEIGHTS) for number in (0, 1)]
     assert runs_with_scores(db, run) == found
     assert runs_with_scores(db, run_row(db, found[0])) == found
+
+
+def test_what_a_network_computes_decides_where_it_is_recorded(db: Database) -> None:
+    answers = [[1.0, -2.0], [0.5, None]]
+    run = run_row(db, made_up_run(db, inputs=range(2), model="./net.py:make", **WEIGHTS, fingerprint=answers))
+    edited = [[1.0, -1.5], [0.5, None]]
+    made_up_detection(db, number=1, model="net.py:make", **WEIGHTS, fingerprint=edited)
+    rounded = [[1.00001, -2.0], [0.5, None]]
+    same = made_up_detection(db, number=2, model="net.py:make", **WEIGHTS, fingerprint=rounded)
+    assert runs_with_scores(db, run) == [same]
+
+
+def test_a_network_from_before_that_is_known_by_its_files(db: Database) -> None:
+    own = WEIGHTS | {"source_sha256": "d" * 64}
+    run = run_row(db, made_up_run(db, inputs=range(2), **own, fingerprint=[[1.0]]))
+    same = run_row(db, made_up_detection(db, **own))
+    assert runs_with_scores(db, run) == [same.id]
+    assert [is_known_by_files(one) for one in (run, same)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""What is recorded about a run beside its certificates: where its network comes from, and what was tried against it.
+
+Invariant: what is gathered is about this very network: out-of-distribution runs of what computes the same, on the same
+data set and with the same noise; audits of the scorings that are asked for. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rsuq_cli.jobs.networks import runs_with_scores
+from rsuq_cli.results.audits import AuditSummary, audit_summaries, audits_of
+from rsuq_cli.results.background import Background, background
+from rsuq_cli.results.database import Database
+from rsuq_cli.results.inputs import CeilingShare, ceiling_shares
+from rsuq_cli.results.ood_queries import OodRun, ood_runs
+from rsuq_cli.results.queries import Figures, run_row
+from rsuq_cli.results.reach import Reach, reach
+from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.selection import Selection
+
+GUARANTEES = ("standard", "cc", "ncl")
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """A run with one of its scorings, what it rests on, and what was tried: the oldest first.
+
+    `figures`, `reach` and `ceiling` are of the first scoring that is chosen; `others` more are. `detections` are
+    out-of-distribution runs of the same network, `audits` those of all chosen scorings, one summary for each guarantee
+    that an audit attacked.
+    """
+
+    run: RunRow
+    figures: Figures
+    others: int
+    reach: Reach
+    ceiling: CeilingShare
+    background: Background
+    detections: tuple[OodRun, ...]
+    audits: tuple[AuditSummary, ...]
+
+
+def dossiers(db: Database, figures: Sequence[Figures]) -> list[Dossier]:
+    """Returns one dossier for each run of the chosen scorings, in their order."""
+    chosen: dict[int, list[Figures]] = {}
+    for one in figures:
+        chosen.setdefault(one.run_id, []).append(one)
+    return [_dossier(db, run_id, found) for run_id, found in chosen.items()]
+
+
+def _dossier(db: Database, run_id: int, chosen: Sequence[Figures]) -> Dossier:
+    run, first = run_row(db, run_id), min(chosen, key=lambda one: one.scoring_id)
+    (ceiling,) = ceiling_shares(db, Selection(scorings=[first.scoring_id], kinds=None))
+    scored = runs_with_scores(db, run)
+    attacked = audit_summaries(db, audits_of(db, [one.scoring_id for one in chosen]), GUARANTEES)
+    return Dossier(
+        run=run,
+        figures=first,
+        others=len(chosen) - 1,
+        reach=reach(db, first.scoring_id),
+        ceiling=ceiling,
+        background=background(db, run),
+        detections=tuple(ood_runs(db, runs=scored)) if scored else (),
+        audits=tuple(one for one in attacked if one.attacked),
+    )
