@@ -32,7 +32,14 @@ def certify(
     image_size: options.ImageSize = None,
     split: options.Split = "test",
     skip: Annotated[int, options.what(metavar="K", help="Take every K-th input.")] = 1,
-    limit: Annotated[int | None, options.what(metavar="N", help="Take at most N inputs.", show_default="all")] = None,
+    limit: Annotated[
+        int | None,
+        options.what(
+            metavar="N",
+            help="Take at most N inputs: the first, or spread where classes lie in order.",
+            show_default="all",
+        ),
+    ] = None,
     uncertainty: options.Measures = None,
     coverage: options.Coverages = None,
     threshold: options.Threshold = None,

@@ -21,6 +21,7 @@ from rsuq_cli.datasets.arrays import resized
 from rsuq_cli.datasets.catalogue import EMBEDDED, OWN, TORCHVISION, open_dataset
 from rsuq_cli.datasets.dataset import Dataset, Indices, Listener, ignore
 from rsuq_cli.datasets.held_out import HeldOutDataset
+from rsuq_cli.datasets.subset import spread
 from rsuq_cli.errors import BadInput, nearest
 
 HELD_OUT, PHOTO_PATCHES = "held-out", "photo-patches"
@@ -74,13 +75,6 @@ def open_ood_set(
         raise BadInput(f"{name} has no inputs", "give a set with images")
     images = _in_channels(found.load("test", chosen).images, reference.shape[0])
     return OodSet(found.name, images, chosen, near={found.name, reference.name} == {"cifar10", "cifar100"})
-
-
-def spread(indices: Indices, count: int | None) -> Indices:
-    """Returns at most `count` of the indices, evenly over all of them: files often come class by class."""
-    if count is None or count >= len(indices):
-        return indices
-    return indices[np.arange(count) * len(indices) // count]
 
 
 def _held_out(reference: Dataset, count: int | None) -> OodSet:

@@ -19,9 +19,11 @@ from rsuq_cli.calibration import Threshold, chosen_thresholds
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.datasets.dataset import Dataset, Split
+from rsuq_cli.datasets.subset import Subset, subset
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
 from rsuq_cli.jobs.calibrating import run_edges
+from rsuq_cli.jobs.data_of_run import SPREAD
 from rsuq_cli.jobs.engines import Sampling, check_eight_bit, open_engine, open_sampler, worth_compiling
 from rsuq_cli.jobs.labelling import give_labels
 from rsuq_cli.jobs.opening import Opened, open_sources
@@ -65,7 +67,8 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
     device = devices[0]
     precision = check_precision(request.sources.precision, device)
     opened = open_sources(request.sources, request.sigma, database, watcher)
-    split = _subset(opened.dataset, request)
+    chosen = _subset(opened.dataset, request, watcher)
+    split = opened.dataset.load(request.split, chosen.indices)  # type: ignore[arg-type]
     _check_calibration(opened.dataset, request)
     if request.noise == "grid":
         check_eight_bit(split.images, opened.dataset.name)
@@ -78,7 +81,7 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
     engine = open_engine(opened.model, opened.dataset, sampling)
     check_answers(engine, split.images, split.indices)
     sampler = open_sampler(engine, opened.recipe, sampling, devices)
-    wanted = _configuration(request, opened, split, engine)
+    wanted = _configuration(request, opened, split, engine, evenly=chosen.evenly)
     with open_for_writing(database) as db:
         configuration = recognised(db, wanted, watcher, fresh=request.fresh)
         known = [] if request.fresh else find_runs(db, configuration_hash(configuration))
@@ -205,12 +208,16 @@ class _Run:
             score_stored(self.db, self.handle.id, one, self.edges)
 
 
-def _subset(dataset: Dataset, request: CertifyRequest) -> Split:
-    available = dataset.indices(request.split)  # type: ignore[arg-type]
-    chosen = available[:: request.skip][: request.limit]
-    if not len(chosen):
+def _subset(dataset: Dataset, request: CertifyRequest, watcher: Watcher) -> Subset:
+    chosen = subset(dataset, request.split, request.skip, request.limit)  # type: ignore[arg-type]
+    if not len(chosen.indices):
         raise BadInput(f"{request.sources.dataset} has no {request.split} inputs", "choose another --split or data set")
-    return dataset.load(request.split, chosen)  # type: ignore[arg-type]
+    if chosen.evenly:
+        watcher.say(
+            f"the {request.split} inputs of {dataset.name} lie class by class: --limit {request.limit} takes some "
+            "spread evenly over them"
+        )
+    return chosen
 
 
 def _check_calibration(dataset: Dataset, request: CertifyRequest) -> None:
@@ -260,7 +267,9 @@ def _scorings(db: Database, run_id: int, method: Method, thresholds: Sequence[Th
     return list({one.scoring_id: one for one in scored}.values())
 
 
-def _configuration(request: CertifyRequest, opened: Opened, split: Split, engine: Engine) -> dict[str, Any]:
+def _configuration(
+    request: CertifyRequest, opened: Opened, split: Split, engine: Engine, *, evenly: bool
+) -> dict[str, Any]:
     """Returns everything that the evidence depends on."""
     return configuration_of(
         "certify",
@@ -270,6 +279,8 @@ def _configuration(request: CertifyRequest, opened: Opened, split: Split, engine
         skip=request.skip,
         limit=request.limit,
         subset_sha256=split.sha256(),
+        # Where it is not there the first ones were taken, as by every older release.
+        **({SPREAD: True} if evenly else {}),
         **_sampling_error(request, opened.dataset.shape),
         **_stopping(request),
     )

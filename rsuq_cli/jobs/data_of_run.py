@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsuq_cli.datasets.names import KeptName, kept_under, parted
+from rsuq_cli.errors import BadInput
 from rsuq_cli.results.rows import RunRow
 
 if TYPE_CHECKING:
-    from rsuq_cli.datasets.dataset import Dataset
+    from rsuq_cli.datasets.dataset import Dataset, Split, SplitName
 
 # Runs record the size that their images were resized to under this name; it is part of their data set's name already.
 IMAGE_SIZE = "image_size"
+# Whether the inputs that --limit left are spread evenly over the split.
+SPREAD = "spread"
 
 
 def data_of(run: RunRow) -> KeptName:
@@ -33,3 +36,15 @@ def open_data_of(run: RunRow, data_dir: Path | None = None) -> Dataset:
 
     name, image_size = data_of(run)
     return open_dataset(name, data_dir=data_dir, image_size=image_size, recorded=run.class_names)
+
+
+def inputs_of(run: RunRow, dataset: Dataset) -> Split:
+    """Returns the inputs of a run, read anew; raises BadInput where they are not what they were."""
+    from rsuq_cli.datasets.subset import same_subset
+
+    evenly = bool(run.configuration.get(SPREAD))
+    split: SplitName = run.split  # type: ignore[assignment]
+    inputs = dataset.load(split, same_subset(dataset, split, run.skip, run.subset_limit, evenly=evenly))
+    if inputs.sha256() != run.subset_sha256:
+        raise BadInput(f"the inputs of {run.dataset} have changed since run {run.id}", "certify them anew")
+    return inputs

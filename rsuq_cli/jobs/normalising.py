@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from rsuq_cli.datasets.dataset import Dataset
-from rsuq_cli.datasets.ood_sets import spread
+from rsuq_cli.datasets.subset import spread
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.racing import Candidate, Race, with_statistics
 from rsuq_cli.jobs.request import Sources

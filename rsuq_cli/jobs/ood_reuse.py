@@ -15,7 +15,7 @@ import numpy as np
 
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Split
-from rsuq_cli.datasets.ood_sets import spread
+from rsuq_cli.datasets.subset import spread
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.data_of_run import data_of
 from rsuq_cli.jobs.normalisation_of_run import normalisation_of, same_normalisation

@@ -21,7 +21,8 @@ from rsuq_cli.datasets.dataset import Dataset, Indices, Split, SplitName, pixels
 from rsuq_cli.datasets.folder import FolderDataset
 from rsuq_cli.datasets.held_out import HeldOutDataset
 from rsuq_cli.datasets.names import SEPARATOR, held_out_name, kept_under
-from rsuq_cli.datasets.ood_sets import HELD_OUT, open_ood_set, spread
+from rsuq_cli.datasets.ood_sets import HELD_OUT, open_ood_set
+from rsuq_cli.datasets.subset import spread
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.ood_request import FEWEST_INPUTS, OodRequest
 from rsuq_cli.jobs.request import Sources

@@ -12,7 +12,7 @@ from typing import Any
 
 from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.data_of_run import open_data_of
+from rsuq_cli.jobs.data_of_run import inputs_of, open_data_of
 from rsuq_cli.jobs.engines import Sampling
 from rsuq_cli.jobs.normalisation_of_run import normalisation_of
 from rsuq_cli.jobs.recognising import check_same_network
@@ -43,13 +43,7 @@ class Reopened:
 
     def subset(self) -> Split:
         """Returns the run's inputs; raises BadInput where they are not what they were."""
-        available = self.dataset.indices(self.run.split)  # type: ignore[arg-type]
-        split = self.dataset.load(self.run.split, available[:: self.run.skip][: self.run.subset_limit])  # type: ignore[arg-type]
-        if split.sha256() != self.run.subset_sha256:
-            raise BadInput(
-                f"the inputs of {self.run.dataset} have changed since run {self.run.id}", "certify them anew"
-            )
-        return split
+        return inputs_of(self.run, self.dataset)
 
 
 def certify_run_row(db: Database, run_id: int) -> RunRow:

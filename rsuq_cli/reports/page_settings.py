@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsuq_cli.console import Table
-from rsuq_cli.jobs.data_of_run import data_of
+from rsuq_cli.jobs.data_of_run import SPREAD, data_of
 from rsuq_cli.reports.markup import Html, element, folded, head, joined, listing, paragraph, scrolled, settings_table
 from rsuq_cli.results.queries import Figures
 from rsuq_cli.results.rows import RunRow
@@ -73,7 +73,8 @@ def _run_html(run: RunRow, scorings: Sequence[Figures]) -> Html:
 
 def _subset(run: RunRow) -> str:
     every = "every input" if run.skip == 1 else f"every {run.skip}th input"
-    return f"{every}, {run.inputs:,} planned, {run.finished:,} with evidence"
+    spread = ", spread evenly" if run.configuration.get(SPREAD) else ""
+    return f"{every}{spread}, {run.inputs:,} planned, {run.finished:,} with evidence"
 
 
 def certify_commands(run: RunRow, scorings: Sequence[Figures]) -> list[str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from commandline import rsuq
+from commandline import query, rsuq
 from PIL import Image
 
+from rsuq_cli.datasets.catalogue import open_dataset
+from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.data_of_run import inputs_of
 from rsuq_cli.jobs.images import input_images
 from rsuq_cli.reports.page_settings import certify_commands
 from rsuq_cli.results.database import open_for_reading
@@ -90,3 +94,41 @@ def test_a_run_from_before_the_size_was_recorded_is_found_again(place: Place) ->
     older = {"dataset": "digits@16", "n": 1}
     assert configuration_hash(older | {"image_size": 16}) == configuration_hash(older)
     assert configuration_hash(older | {"dataset": "digits@8", "image_size": 8}) != configuration_hash(older)
+
+
+def test_a_limit_of_a_folder_is_spread_and_the_run_knows(place: Place) -> None:
+    dataset = _folder(place, "set")
+    (place.work / "net.py").write_text(MODEL.replace("CLASSES", "3"))
+    settings = ("--model", f"{place.work}/net.py:make", "--threshold", 0.9, "--n", 100, "--n0", 20, "--limit", 3)
+    result = rsuq("certify", "--dataset", dataset, *settings, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    assert "lie class by class: --limit 3 takes some spread evenly" in result.stderr
+    indices = query(place.database, "SELECT input_index, label FROM certified_sample ORDER BY input_index")
+    assert indices == [(0, 0), (4, 1), (8, 2)]
+    for answer in (
+        rsuq("certify", "--dataset", dataset, *settings),
+        rsuq("audit", 1, "--inputs", 3, "--steps", 1, "--n", 100),
+        rsuq("rescore", 1, "--threshold", 0.5),
+        rsuq("ood", "--run", 1, "--ood", "noise:uniform", "--threshold", 0.9),
+    ):
+        assert answer.exit_code == 0, answer.stderr
+    with open_for_reading(place.database) as db:
+        run = run_row(db, 1)
+    assert run.configuration["spread"] is True
+    assert len(input_images(run, {0: 0, 4: 1, 8: 2}).uris) == 3
+
+
+def test_a_run_from_when_the_first_were_taken_is_still_about_those(place: Place) -> None:
+    dataset = _folder(place, "set")
+    (place.work / "net.py").write_text(MODEL.replace("CLASSES", "3"))
+    settings = ("--model", f"{place.work}/net.py:make", "--threshold", 0.9, "--n", 100, "--n0", 20)
+    assert rsuq("certify", "--dataset", dataset, *settings).exit_code == 0
+    with open_for_reading(place.database) as db:
+        run = run_row(db, 1)
+    every = open_dataset(run.dataset)
+    first = every.load("test", every.indices("test")[:5])
+    older = dataclasses.replace(run, subset_limit=5, subset_sha256=first.sha256())
+    assert "spread" not in run.configuration
+    assert inputs_of(older, every).indices.tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(BadInput, match="have changed since run 1"):
+        inputs_of(dataclasses.replace(older, configuration={**run.configuration, "spread": True}), every)
