@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rsuq_cli.jobs.networks import runs_with_scores
-from rsuq_cli.results.audits import AuditSummary, audit_summaries, audits_of
+from rsuq_cli.results.audits import AuditSummary, audit_summaries, audits_of_scorings
 from rsuq_cli.results.background import Background, background
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.inputs import CeilingShare, ceiling_shares
@@ -54,7 +54,7 @@ def _dossier(db: Database, run_id: int, chosen: Sequence[Figures]) -> Dossier:
     run, first = run_row(db, run_id), min(chosen, key=lambda one: one.scoring_id)
     (ceiling,) = ceiling_shares(db, Selection(scorings=[first.scoring_id], kinds=None))
     scored = runs_with_scores(db, run)
-    attacked = audit_summaries(db, audits_of(db, [one.scoring_id for one in chosen]), GUARANTEES)
+    attacked = audit_summaries(db, audits_of_scorings(db, [one.scoring_id for one in chosen]), GUARANTEES)
     return Dossier(
         run=run,
         figures=first,

@@ -97,7 +97,7 @@ def audit_summaries(db: Database, audit_ids: Sequence[int], guarantees: Sequence
     return found
 
 
-def audits_of(db: Database, scorings: Sequence[int]) -> list[int]:
+def audits_of_scorings(db: Database, scorings: Sequence[int]) -> list[int]:
     """Returns the audits of these scorings, the oldest first."""
     statement = text("SELECT id FROM audit WHERE scoring_id IN :scorings ORDER BY id")
     with db.read() as connection:
