@@ -105,8 +105,10 @@ def test_the_newest_checkpoint_with_classes_held_out_is_found(db: Database) -> N
     for number, dataset in enumerate(("digits", "digits-without-8,9", "digits-without-1", "digits-without-1@16")):
         new = NewCheckpoint("cnn", dataset, 0.25, "gaussian", f"{number}", f"{number}" * 64, None, None, {})
         record_checkpoint(db, new)
-    found = newest_held_out_checkpoint(db, "cnn", "digits-without-", "", 0.25)
-    assert found is not None
-    assert found.dataset == "digits-without-1@16"
+    # One for images of another size is for other data.
+    for suffix, dataset in (("", "digits-without-1"), ("@16", "digits-without-1@16")):
+        found = newest_held_out_checkpoint(db, "cnn", "digits-without-", suffix, 0.25)
+        assert found is not None
+        assert found.dataset == dataset
     assert newest_held_out_checkpoint(db, "cnn", "digits-without-", "@32", 0.25) is None
     assert newest_held_out_checkpoint(db, "mlp", "digits-without-", "", 0.25) is None
