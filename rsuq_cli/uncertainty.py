@@ -14,6 +14,8 @@ import torch
 from rsuq_cli.measures import MEASURES
 
 _GEN_EXPONENT, _GEN_CLASSES = 0.1, 100
+# Probabilities in bfloat16 sum to 1 within this.
+_ROUNDING = 0.02
 
 
 class Scores(NamedTuple):
@@ -67,3 +69,14 @@ def scores(logits: torch.Tensor) -> Scores:
 def is_answer(logits: torch.Tensor) -> torch.Tensor:
     """Returns where logits `[N, K]` are all finite, `[N]`: a sample without an answer votes for no class."""
     return logits.isfinite().all(dim=1)
+
+
+def look_like_probabilities(found: Scores) -> torch.Tensor:
+    """Returns `[N]`, true where what the model gave as logits lies in [0, 1] and sums to 1, within rounding.
+
+    The logits are got back from the softmax and the energy, −logsumexp: no second pass over them is needed.
+    """
+    energy = found.values[list(MEASURES).index("energy")]
+    z = found.probabilities.log() - energy[:, None]
+    inside = (z > -_ROUNDING) & (z < 1 + _ROUNDING)
+    return inside.all(dim=1) & ((z.sum(dim=1) - 1).abs() < _ROUNDING)

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rsuq_cli.jobs.request import Sources
 from rsuq_cli.models.opening import LoadedModel
+from rsuq_cli.sampling.engine import Answers
 
 Array = npt.NDArray[Any]
 PROBABILITIES = (
@@ -52,6 +54,26 @@ def _trained_sigma(metadata: Mapping[str, Any], source: str) -> float | None:
             return value / 255 if value > _LARGEST else float(value)
     found = _SIGMA_FOLDER.findall(source)
     return float(found[-1]) if found else None
+
+
+def calibration_warnings(answers: Answers, labels: Array, sources: Sources, sigma: float) -> tuple[str, ...]:
+    """Returns what noisy copies of labelled inputs `[N]`, as many of each, have shown of a network."""
+    warnings = [PROBABILITIES] if answers.are_probabilities else []
+    # One copy of each input: copies of one are no independent trials.
+    copies = answers.classes.reshape(len(labels), -1)
+    if is_near_chance(labels, copies[:, 0]):
+        right = float((copies == labels[:, None]).mean())
+        warnings.append(
+            f"the accuracy under noise of sigma {sigma:g} is near chance ({right:.1%} of the noisy calibration inputs "
+            f"are right): there is little to certify; train the network under it, {_train_line(sources, sigma)}"
+        )
+    return tuple(warnings)
+
+
+def _train_line(sources: Sources, sigma: float) -> str:
+    dataset = f" --dataset {sources.dataset}" if sources.dataset != "digits" else ""
+    size = f" --image-size {sources.image_size}" if sources.image_size else ""
+    return f"as rsuq train --model {sources.model}{dataset}{size} --sigma {sigma:g} does"
 
 
 def is_near_chance(labels: Array, classes: Array) -> bool:

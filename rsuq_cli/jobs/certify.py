@@ -85,7 +85,7 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
     with open_for_writing(database) as db:
         configuration = recognised(db, wanted, watcher, fresh=request.fresh)
         known = [] if request.fresh else find_runs(db, configuration_hash(configuration))
-        edges = run_edges(request, opened.dataset, engine, known, watcher)
+        edges, cautions = run_edges(request, opened.dataset, engine, known, watcher)
         thresholds = chosen_thresholds(
             edges, request.measures, threshold=request.threshold, coverages=request.wanted_coverages
         )
@@ -95,7 +95,8 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
         handle = start_run(db, new, fresh=request.fresh)
         give_labels(db, "run", handle.id, request.labels, watcher)
         scored = _scorings(db, handle.id, of_run(request.method, configuration), thresholds)
-        return _Run(db, handle, split, engine, sampler, edges, scored, watcher, request, opened.warnings).finish()
+        warnings = (*opened.warnings, *cautions)
+        return _Run(db, handle, split, engine, sampler, edges, scored, watcher, request, warnings).finish()
 
 
 @dataclass

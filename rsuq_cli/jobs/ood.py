@@ -19,7 +19,7 @@ from rsuq_cli.certificates.bounds import ceiling_radius
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
-from rsuq_cli.jobs.calibrating import run_edges
+from rsuq_cli.jobs.calibrating import Calibrated, run_edges
 from rsuq_cli.jobs.engines import Sampling, open_engine, open_sampler, worth_compiling
 from rsuq_cli.jobs.labelling import give_labels
 from rsuq_cli.jobs.ood_evaluation import Evaluation, bounds_per_input, evaluate
@@ -97,7 +97,9 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     with open_for_writing(database) as db:
         configuration = recognised(db, wanted, watcher, fresh=certify.fresh)
         known = [] if certify.fresh else find_runs(db, configuration_hash(configuration))
-        edges = reused.edges if reused else run_edges(certify, opened.dataset, engine, known, watcher)
+        edges, cautions = (
+            Calibrated(reused.edges) if reused else run_edges(certify, opened.dataset, engine, known, watcher)
+        )
         new = new_run(
             certify, opened, engine, configuration, edges, inputs=sum(map(len, both)),
             subset_sha256=own.sha256(), checkpoint_id=reused.run.checkpoint_id if reused else None,
@@ -105,7 +107,7 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
         handle = start_run(db, new, fresh=certify.fresh)
         give_labels(db, "run", handle.id, certify.labels, watcher)
         run = _Run(db, handle, both, engine, sampler, edges, clean, watcher, request, reused)
-        return run.finish(evaluation, [*opened.warnings, *warnings])
+        return run.finish(evaluation, [*opened.warnings, *cautions, *warnings])
 
 
 class _Later:

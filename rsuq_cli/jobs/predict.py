@@ -236,7 +236,7 @@ def _of_settings(request: CertifyRequest, database: str | Path | None, watcher: 
     if threshold is None:
         edges = _known_edges(request, opened, sampling, database)
         if edges is None:
-            edges = run_edges(request, opened.dataset, engine, [], watcher)
+            edges = run_edges(request, opened.dataset, engine, [], watcher).edges
         (chosen,) = chosen_thresholds(edges, request.measures, threshold=None, coverages=request.wanted_coverages)
         threshold = chosen.value
     smoothed = Smoothed(

@@ -23,6 +23,7 @@ from rsuq_cli.certificates.evidence import Histogram, stacked
 from rsuq_cli.certificates.figures import Figures, figures
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers, refuse_silent_calibration, silence
+from rsuq_cli.jobs.cautions import PROBABILITIES
 from rsuq_cli.jobs.request import CertifyRequest, Sources
 from rsuq_cli.models.opening import check_output
 from rsuq_cli.sampling.device import check_precision, resolve_device
@@ -31,6 +32,8 @@ from rsuq_cli.sampling.engine import Engine
 if TYPE_CHECKING:
     import pandas as pd
 
+# Images whose noisy outputs are looked at, to see whether they are logits.
+_LOOKED_AT = 32
 Labels = Sequence[int] | npt.NDArray[Any] | torch.Tensor
 
 
@@ -132,6 +135,7 @@ def certify(
         precision=check_precision(precision, where), batch_size=batch_size,
     )  # fmt: skip
     check_answers(engine, images, range(len(images)))
+    _warn_of_probabilities(engine, images[:_LOOKED_AT])
     edges = _edges(engine, request, calibration)
     chosen = chosen_thresholds(
         edges, request.measures, threshold=threshold, coverages=request.wanted_coverages
@@ -145,6 +149,11 @@ def certify(
     selection, estimation = (stacked([one.votes(stream, at) for one in ordered]) for stream in (0, 1))
     certificates = certify_votes(selection, estimation, request.method)
     return TensorResult(certificates, truth, uncertainty, chosen.value, request.method)
+
+
+def _warn_of_probabilities(engine: Engine, images: torch.Tensor) -> None:
+    if engine.answers(images, range(len(images)), draws=1).are_probabilities:
+        warnings.warn(PROBABILITIES, stacklevel=3)
 
 
 def _warn(histograms: Sequence[Histogram], samples: int) -> None:

@@ -27,7 +27,7 @@ from rsuq_cli.sampling.forward import Forward, Preparation
 from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
 from rsuq_cli.sampling.tally import STREAMS, Bins, Counted, Tally
-from rsuq_cli.uncertainty import Scores
+from rsuq_cli.uncertainty import Scores, look_like_probabilities
 
 # Numbers of inputs in their data set; the noise of an input depends on its number.
 Indices = Sequence[int] | npt.NDArray[np.int64]
@@ -47,6 +47,17 @@ class Meter:
     def rate(self) -> float:
         """Samples per second, 0 before the first."""
         return self.samples / self.seconds if self.seconds else 0.0
+
+
+class Answers(NamedTuple):
+    """Class `[S]` (−1 without an answer) and every measure `[S]` of S samples.
+
+    `are_probabilities` says that what the model gave as logits looks like probabilities in every one of them.
+    """
+
+    classes: npt.NDArray[np.int64]
+    values: dict[str, npt.NDArray[np.float32]]
+    are_probabilities: bool
 
 
 class _Outcome(NamedTuple):
@@ -145,14 +156,25 @@ class Engine:
         self, images: torch.Tensor, indices: Indices, *, draws: int
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Returns every measure on `draws` noisy copies of each image, `[N * draws]`, from the calibration stream."""
+        return self.answers(images, indices, draws=draws).values
+
+    def answers(self, images: torch.Tensor, indices: Indices, *, draws: int) -> Answers:
+        """Returns what the model says of `draws` noisy copies of each image, from the calibration stream."""
         tasks = (Task(p, (Stretch(Stream.CALIBRATION, 0, draws),)) for p in range(len(images)))
-        parts = []
+        classes, values, alike = [], [], []
         for batch in pack(tasks, self.batch_size):
             with self._metered(batch):
                 for outcome in self._run(images, indices, batch):
-                    parts.append(outcome.scores.values[:, : samples_in(outcome.batch)].cpu())
-        values = torch.cat(parts, dim=1).numpy()
-        return {measure: values[row] for row, measure in enumerate(MEASURES)}
+                    rows = samples_in(outcome.batch)
+                    answered = outcome.scores.answered[:rows].cpu()
+                    classes.append(torch.where(answered, outcome.classes[:rows].cpu(), -1))
+                    values.append(outcome.scores.values[:, :rows].cpu())
+                    alike.append(look_like_probabilities(outcome.scores)[:rows].cpu()[answered])
+        every = torch.cat(values, dim=1).numpy()
+        by_measure = {measure: every[row] for row, measure in enumerate(MEASURES)}
+        answered_alike = torch.cat(alike)
+        are_probabilities = len(answered_alike) > 0 and bool(answered_alike.all())
+        return Answers(torch.cat(classes).numpy().astype(np.int64), by_measure, are_probabilities)
 
     def trial(self, images: torch.Tensor, indices: Indices) -> npt.NDArray[np.bool_]:
         """Returns which of some noisy copies of the images `[N, C, H, W]`, spread over them, have an answer."""
@@ -233,4 +255,4 @@ class Engine:
         self.meter.seconds += time.perf_counter() - started
 
 
-__all__ = ["STREAMS", "Counted", "Engine", "Indices", "Meter", "automatic_batch_size"]
+__all__ = ["STREAMS", "Answers", "Counted", "Engine", "Indices", "Meter", "automatic_batch_size"]
