@@ -10,22 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rsuq_cli.jobs.networks import runs_with_scores
-from rsuq_cli.results.audits import AuditSummary, audit_summaries, audits_of_scorings
-from rsuq_cli.results.background import Background, background
+from rsuq_cli.results.audits import AuditSummary, audits_of
+from rsuq_cli.results.checkpoints import list_checkpoints
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.inputs import CeilingShare, ceiling_shares
 from rsuq_cli.results.ood_queries import OodRun, ood_runs
-from rsuq_cli.results.queries import Figures, run_row
+from rsuq_cli.results.queries import AnswerCount, Figures, answer_count, run_row
 from rsuq_cli.results.reach import Reach, reach
-from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.rows import CheckpointRow, RunRow
 from rsuq_cli.results.selection import Selection
-
-GUARANTEES = ("standard", "cc", "ncl")
 
 
 @dataclass(frozen=True)
 class Dossier:
-    """A run with one of its scorings, what it rests on, and what was tried: the oldest first.
+    """A run with one of its scorings, its checkpoint if it is recorded, and what was tried: the oldest first.
 
     `figures`, `reach` and `ceiling` are of the first scoring that is chosen; `others` more are. `detections` are
     out-of-distribution runs of the same network, `audits` those of all chosen scorings, one summary for each guarantee
@@ -37,7 +35,8 @@ class Dossier:
     others: int
     reach: Reach
     ceiling: CeilingShare
-    background: Background
+    checkpoint: CheckpointRow | None
+    answers: AnswerCount
     detections: tuple[OodRun, ...]
     audits: tuple[AuditSummary, ...]
 
@@ -54,14 +53,24 @@ def _dossier(db: Database, run_id: int, chosen: Sequence[Figures]) -> Dossier:
     run, first = run_row(db, run_id), min(chosen, key=lambda one: one.scoring_id)
     (ceiling,) = ceiling_shares(db, Selection(scorings=[first.scoring_id], kinds=None))
     scored = runs_with_scores(db, run)
-    attacked = audit_summaries(db, audits_of_scorings(db, [one.scoring_id for one in chosen]), GUARANTEES)
+    scorings = {one.scoring_id for one in chosen}
     return Dossier(
         run=run,
         figures=first,
         others=len(chosen) - 1,
         reach=reach(db, first.scoring_id),
         ceiling=ceiling,
-        background=background(db, run),
+        checkpoint=_checkpoint(db, run),
+        answers=answer_count(db, run_id),
         detections=tuple(ood_runs(db, runs=scored)) if scored else (),
-        audits=tuple(one for one in attacked if one.attacked),
+        audits=tuple(one for one in audits_of(db, [run_id]) if one.scoring_id in scorings),
     )
+
+
+def _checkpoint(db: Database, run: RunRow) -> CheckpointRow | None:
+    """Returns the checkpoint that a run names, or the one whose file has the hash of its weights."""
+    weights = run.configuration.get("weights_sha256")
+    every = {one.id: one for one in list_checkpoints(db)}
+    if run.checkpoint_id is not None:
+        return every.get(run.checkpoint_id)
+    return next((one for one in every.values() if one.sha256 == weights), None)

@@ -52,7 +52,7 @@ def run_title(dossier: Dossier) -> str:
 def _answer(dossier: Dossier) -> Html:
     run = dossier.run
     words = [f"note: {run.note}"] if run.note else []
-    words += [f"tags: {', '.join(dossier.background.tags)}"] if dossier.background.tags else []
+    words += [f"tags: {', '.join(dossier.run.tags)}"] if dossier.run.tags else []
     parts = (
         ("Can it be trusted?", _trusted(dossier)),
         ("How far?", _far(dossier)),
@@ -109,7 +109,7 @@ def _share_row(title: str, name: str, share: Share | None) -> tuple[Cell, Cell]:
 
 def _network_rows(dossier: Dossier) -> Iterator[tuple[Cell, Cell]]:
     """Yields the accuracies of the network alone, as its training recorded them."""
-    if (checkpoint := dossier.background.checkpoint) is None:
+    if (checkpoint := dossier.checkpoint) is None:
         return
     for title, share in (
         ("the network alone, clean, as trained", checkpoint.accuracy_clean),
@@ -126,10 +126,10 @@ def _flags(dossier: Dossier) -> list[str]:
     missing = one.planned - one.inputs
     if missing > 0 or one.status != "complete":
         flags.append(f"Not complete: {one.inputs:,} of {one.planned:,} inputs are certified.")
-    lost = dossier.background.unanswered
+    lost = dossier.answers
     if lost.unanswered:
         flags.append(
-            f"{lost.unanswered:,} of {lost.samples:,} samples, of {lost.inputs:,} inputs, had outputs that are no "
+            f"{lost.unanswered:,} of {lost.samples:,} samples, of {lost.touched:,} inputs, had outputs that are no "
             "numbers; they count as uncertain, and against every class."
         )
     elif lost.samples:

@@ -50,7 +50,8 @@ def runs_html(runs: Sequence[RunRow], figures: Sequence[Figures]) -> Html:
 
 def _run_html(run: RunRow, scorings: Sequence[Figures]) -> Html:
     settings = {
-        "run": run.id, "name": run.name, "note": run.note, "kind": run.kind, "status": run.status, "model": run.model,
+        "run": run.id, "name": run.name, "note": run.note, "tags": ", ".join(run.tags),
+        "kind": run.kind, "status": run.status, "model": run.model,
         "checkpoint": run.checkpoint_id, "data set": run.dataset, "split": run.split, "subset": _subset(run),
         "subset SHA-256": run.subset_sha256, "σ": run.sigma, "n0": run.n0, "n": run.n, "seed": run.seed,
         "device": run.device, "precision": run.precision, "weights from": run.source,

@@ -33,7 +33,7 @@ def training_html(dossiers: Sequence[Dossier]) -> Html:
 
 def training_data(dossiers: Sequence[Dossier]) -> dict[str, list[dict[str, float]]]:
     """Returns the curves of each recorded training, by checkpoint."""
-    checkpoints = [part[0].background.checkpoint for part in _networks(dossiers)[:MOST_NETWORKS]]
+    checkpoints = [part[0].checkpoint for part in _networks(dossiers)[:MOST_NETWORKS]]
     return {str(one.id): _some(_epochs(one), MOST_POINTS) for one in checkpoints if one and _epochs(one)}
 
 
@@ -42,7 +42,7 @@ def _networks(dossiers: Sequence[Dossier]) -> list[list[Dossier]]:
     found: dict[object, list[Dossier]] = {}
     for one in dossiers:
         own = one.run.configuration
-        key = (one.background.checkpoint.id,) if one.background.checkpoint else (
+        key = (one.checkpoint.id,) if one.checkpoint else (
             one.run.model, one.run.source, own.get("weights_sha256"), own.get("source_sha256")
         )  # fmt: skip
         found.setdefault(key, []).append(one)
@@ -50,7 +50,7 @@ def _networks(dossiers: Sequence[Dossier]) -> list[list[Dossier]]:
 
 
 def _network_html(part: Sequence[Dossier]) -> Html:
-    run, checkpoint = part[0].run, part[0].background.checkpoint
+    run, checkpoint = part[0].run, part[0].checkpoint
     runs = ", ".join(str(one.run.id) for one in part)
     title = f"{run.model}, of run{'s' if len(part) > 1 else ''} {runs}"
     configuration = run.configuration
@@ -60,7 +60,7 @@ def _network_html(part: Sequence[Dossier]) -> Html:
         ("weights from", checkpoint.file if checkpoint else run.source or "not recorded"),
         ("SHA-256 of the weights", weights[:12]),
         ("SHA-256 of the source file", source[:12]),
-        *(_trained(checkpoint, part[0].background.checkpoint_tags) if checkpoint else []),
+        *(_trained(checkpoint) if checkpoint else []),
         ("classes", _classes(run.class_names)),
     ]
     return element(
@@ -71,13 +71,13 @@ def _network_html(part: Sequence[Dossier]) -> Html:
     )
 
 
-def _trained(checkpoint: CheckpointRow, tags: Sequence[str]) -> list[tuple[str, str]]:
+def _trained(checkpoint: CheckpointRow) -> list[tuple[str, str]]:
     own = checkpoint.configuration
     accuracies = (("clean", checkpoint.accuracy_clean), ("under noise", checkpoint.accuracy_noisy))
     return [
         ("checkpoint", f"{checkpoint.id}" + (f", {checkpoint.name}" if checkpoint.name else "")),
         ("note", checkpoint.note or ""),
-        ("tags", ", ".join(tags)),
+        ("tags", ", ".join(checkpoint.tags)),
         ("trained on", checkpoint.dataset),
         ("objective", checkpoint.objective),
         ("σ of the training noise", number_text(checkpoint.sigma)),

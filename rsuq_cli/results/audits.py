@@ -97,14 +97,6 @@ def audit_summaries(db: Database, audit_ids: Sequence[int], guarantees: Sequence
     return found
 
 
-def audits_of_scorings(db: Database, scorings: Sequence[int]) -> list[int]:
-    """Returns the audits of these scorings, the oldest first."""
-    statement = text("SELECT id FROM audit WHERE scoring_id IN :scorings ORDER BY id")
-    with db.read() as connection:
-        statement = statement.bindparams(bindparam("scorings", expanding=True))
-        return list(connection.execute(statement, {"scorings": list(scorings)}).scalars())
-
-
 def evidence_of(db: Database, run_id: int, inputs: Collection[int]) -> Iterator[EvidenceRow]:
     """Yields the evidence of those of the inputs that have any, page by page."""
     wanted = sorted(inputs)

@@ -8,9 +8,8 @@ from made_up_trials import WEIGHTS, epochs, made_up_audit, made_up_checkpoint, m
 from sqlalchemy import text
 
 from rsuq_cli.jobs.dossier import dossiers
-from rsuq_cli.results.background import Background, Unanswered
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import figures
+from rsuq_cli.results.queries import AnswerCount, figures
 
 
 def test_everything_that_is_recorded_of_a_run_is_there(db: Database) -> None:
@@ -25,12 +24,13 @@ def test_everything_that_is_recorded_of_a_run_is_there(db: Database) -> None:
         connection.execute(text(f"INSERT INTO checkpoint_tag VALUES ({checkpoint}, 'c')"))
         connection.execute(text("UPDATE evidence SET unanswered = 2 WHERE run_id = 1 AND input_index < 2"))
     (one,) = dossiers(db, figures(db, radii=(0.0,)))
-    assert (one.run.id, one.run.name, one.run.note, one.background.tags, one.background.checkpoint_tags) == (
-        run_id, "first", "a note", ("a", "b"), ("c",)
+    assert (one.run.id, one.run.name, one.run.note, one.run.tags) == (
+        run_id, "first", "a note", ("a", "b")
     )  # fmt: skip
-    assert one.background.checkpoint is not None
-    assert one.background.checkpoint.history == epochs(3)
-    assert one.background.unanswered == Unanswered(4, 5 * 220, 2)
+    assert one.checkpoint is not None
+    assert one.checkpoint.history == epochs(3)
+    assert one.checkpoint.tags == ("c",)
+    assert one.answers == AnswerCount(4, 5 * 220, 2, 5)
     assert [found.run.id for found in one.detections] == [detection]
     assert [(found.audit_id, found.guarantee, found.attacked) for found in one.audits] == [
         (audit, "cc", 2),
@@ -44,7 +44,7 @@ def test_a_run_of_named_weights_has_the_checkpoint_with_their_hash_or_none(db: D
     made_up_run(db, inputs=range(2), seed=1, weights_sha256="e" * 64)
     made_up_run(db, inputs=range(2), seed=2)
     checkpoint = made_up_checkpoint(db)
-    found = [one.background.checkpoint for one in dossiers(db, figures(db))]
+    found = [one.checkpoint for one in dossiers(db, figures(db))]
     assert [one and one.id for one in found] == [checkpoint, None, None]
 
 
@@ -55,18 +55,9 @@ def test_nothing_tried_is_nothing_and_only_chosen_scorings_count(db: Database) -
     chosen = [one for one in figures(db) if one.scoring_id != 2]
     first, second = dossiers(db, chosen)
     assert (first.others, first.audits, first.detections) == (2, (), ())
-    assert second.background == Background(None, (), (), Unanswered(0, 0, 0))
+    assert (second.checkpoint, second.answers) == (None, AnswerCount(0, 0, 0, 0))
     assert second.detections == ()
     assert [one.audit_id for one in dossiers(db, figures(db))[0].audits] == [1]
-
-
-def test_inputs_from_elsewhere_are_no_inputs_of_the_run(db: Database) -> None:
-    made_up_run(db, inputs=range(4))
-    with db.transaction() as connection:
-        connection.execute(text("UPDATE evidence SET unanswered = 1"))
-        connection.execute(text("UPDATE evidence SET label = -1 WHERE input_index > 1"))
-    (one,) = dossiers(db, figures(db))
-    assert one.background.unanswered == Unanswered(2, 2 * 220, 2)
 
 
 @pytest.mark.parametrize("guarantee", ["standard", "cc", "ncl"])
