@@ -206,18 +206,20 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Known:
-    """Masses known exactly: every bound is the mass itself, and the total is one.
+    """Masses known exactly, but for `unlisted` mass that may belong to any event: it is in no lower bound and in every
+    upper one. The total is one.
 
     Sums of masses that leave [0, 1] by rounding are put back, or their quantiles would be NaN.
     """
 
     total: npt.NDArray[Any]
+    unlisted: npt.NDArray[Any]
 
     def lower(self, amount: npt.ArrayLike, *, shares: int) -> Array:
         return np.clip(np.asarray(amount, dtype=np.float64), 0.0, 1.0)
 
     def upper(self, amount: npt.ArrayLike, *, shares: int) -> Array:
-        return np.clip(np.asarray(amount, dtype=np.float64), 0.0, 1.0)
+        return np.clip(np.asarray(amount, dtype=np.float64) + self.unlisted, 0.0, 1.0)
 
 
 def ceiling_radius(n: int, alpha: float, sigma: float) -> float:

@@ -57,6 +57,8 @@ NOBODY = -1
 GUARANTEES = 4
 # How many samples a form is chosen for where their number is not known beforehand.
 _FORETOLD = 10_000
+# Masses that sum to one sum to no less than this below it, whatever their number.
+_MASS_ROUNDING = 1e-12
 
 
 class Method(NamedTuple):
@@ -246,22 +248,30 @@ def certify_masses(
 ) -> Certificates:
     """Returns the certificates of masses known exactly, `[..., K]` by class, certain and uncertain; n is 1.
 
-    Masses may sum to less than one: the rest belongs to classes none of which is stronger than the strongest listed.
-    Radii can be infinite, where a mass is 1. `class_index` overrides the class with the largest certain mass.
+    Masses may sum to less than one: of what is not listed nothing is known, so each guarantee takes it for the rival
+    that hurts it most, a listed class, another one, or rejection. Radii can be infinite, where a mass is 1.
+    `class_index` overrides the class with the largest certain mass.
     """
     _check(method)
-    total = np.ones(certain.shape[:-1])
     votes = certain + uncertain
+    unlisted = unlisted_mass(votes.sum(axis=-1))
+    listed = 1.0 - unlisted
     choice = _rank(certain, votes) if class_index is None else _about(class_index, certain)
     standard_choice = _rank(votes, votes) if class_index is None else _about(class_index, votes)
     # A known mass costs no error budget, so no competitors are merged to save some.
     ungrouped = certain.shape[-1]
-    exact = outcomes(certain, uncertain.sum(axis=-1), total, choice, most_groups=ungrouped)
-    exact_standard = without_rejection(votes, total, standard_choice, most_groups=ungrouped)
-    bounder = Known(total)
+    exact = outcomes(certain, uncertain.sum(axis=-1), listed, choice, most_groups=ungrouped)
+    exact_standard = without_rejection(votes, listed, standard_choice, most_groups=ungrouped)
+    bounder = Known(np.ones(certain.shape[:-1]), unlisted)
     problem = _Problem(exact, bounder, exact, bounder)
     standard = _Problem(exact_standard, bounder, exact_standard, bounder)
     return _certificates(problem, standard, choice, standard_choice, method)
+
+
+def unlisted_mass(listed: npt.ArrayLike) -> Array:
+    """Returns what masses that sum to `listed` leave of one, 0 where that is no more than rounding."""
+    rest = 1.0 - np.asarray(listed, dtype=np.float64)
+    return np.where(rest > _MASS_ROUNDING, rest, 0.0)
 
 
 def _certificates(
@@ -324,9 +334,9 @@ def _assemble(
     problem: _Problem, choice: Choice, standard_problem: _Problem, standard_choice: Choice, method: Method,
     standard: Guarantee, cc: Guarantee, ncl: Guarantee, uncertain: Guarantee, class_wise: npt.NDArray[np.bool_] | bool,
 ) -> Certificates:  # fmt: skip
-    amounts, votes = problem.estimated, standard_problem.estimated.leader
+    amounts, votes, total = problem.estimated, standard_problem.estimated.leader, problem.bounder.total
     decision = np.where(cc.holds, CERTAIN, np.where(uncertain.holds, UNCERTAIN, UNDECIDED))
-    full = (amounts.not_wrong >= amounts.total) | (votes >= amounts.total)
+    full = (amounts.not_wrong >= total) | (votes >= total)
     named = {"standard": standard, "cc": cc, "ncl": ncl, "uncertain": uncertain}
     return Certificates(
         class_index=choice.class_index,
@@ -335,7 +345,7 @@ def _assemble(
         standard_decided=standard.holds,
         at_ceiling=full,
         class_wise=np.broadcast_to(np.asarray(class_wise), full.shape),
-        n=amounts.total,
+        n=total,
         certain_count=amounts.leader,
         uncertain_count=amounts.rejected,
         vote_count=votes,
@@ -370,5 +380,5 @@ def _check(method: Method) -> None:
 __all__ = [
     "CERTAIN", "COMPETITORS", "DECISIONS", "GUARANTEES", "NOBODY", "UNCERTAIN", "UNDECIDED",
     "Bounds", "Certificates", "Competitors", "Method", "certify", "certify_each",
-    "certify_masses", "default_competitors", "hoped", "take",
+    "certify_masses", "default_competitors", "hoped", "take", "unlisted_mass",
 ]  # fmt: skip

@@ -77,7 +77,7 @@ class Outcomes:
 
     @property
     def wrong(self) -> Amounts:
-        """All competitors merged into one, by the complement: what is not listed counts as wrong."""
+        """All competitors merged into one, by the complement."""
         return self.total - self.not_wrong
 
 

@@ -16,7 +16,9 @@ def radius(
     uncertain: Annotated[
         list[str] | None, options.what(metavar="VOTES", help="CLASS:COUNT of uncertain votes; likewise.")
     ] = None,
-    masses: Annotated[bool, options.what("--masses", help="The values are probabilities: no interval.")] = False,
+    masses: Annotated[
+        bool, options.what("--masses", help="The values are probabilities; the rest is the worst rival's.")
+    ] = False,
     class_index: Annotated[
         int | None,
         options.what("--class", metavar="CLASS", help="The class to certify.", show_default="most certain votes"),

@@ -22,6 +22,7 @@ from rsuq_cli.certificates.certificate import (
     certify,
     certify_masses,
     default_competitors,
+    unlisted_mass,
 )
 from rsuq_cli.certificates.evidence import Counts
 from rsuq_cli.certificates.outcomes import choose
@@ -112,6 +113,7 @@ def single_certificate(request: RadiusRequest) -> dict[str, Any]:
         "alpha": None if request.masses else request.alpha,
         "family_size": method.family_size,
         "n": n,
+        "unlisted": float(unlisted_mass(request.total)) if request.masses else None,
         "radius_standard": _finite(certificate.radius_standard),
         "radius_cc": _finite(certificate.radius_cc),
         "radius_ncl": _finite(certificate.radius_ncl),

@@ -37,6 +37,9 @@ def single_table(certificate: Mapping[str, Any]) -> Table:
         "CC, consistent and confident: inside this radius the answer stays this class, and certain",
         "NCL, no confident label change: inside this radius no other class is ever stated with confidence",
     ]
+    if certificate["unlisted"]:
+        rest = number_text(certificate["unlisted"])
+        notes.append(f"mass {rest} is not listed: each guarantee takes it for the rival that hurts it most")
     if certificate["n"] is not None and not certificate["class_given"]:
         notes.append("the class was read off these very counts; for 1 - alpha, name it beforehand with --class")
     return SingleTable("certificate", [certificate], columns, notes)

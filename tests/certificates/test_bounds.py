@@ -213,12 +213,15 @@ def test_shares_divide_alpha_exactly() -> None:
 
 
 def test_known_masses_are_their_own_bounds_and_never_leave_the_unit_interval() -> None:
-    known = Known(np.ones(1))
+    known = Known(np.ones(1), np.zeros(1))
     masses = np.array([0.0, 0.3, 1.0])
     assert np.array_equal(known.lower(masses, shares=7), masses)
     assert np.array_equal(known.upper(masses, shares=7), masses)
     assert known.lower([1.0 + 2e-16], shares=1) == 1.0
     assert known.upper([-1e-17], shares=1) == 0.0
+    unsure = Known(np.ones(1), np.array([0.2]))
+    assert np.array_equal(unsure.lower(masses, shares=1), masses)
+    assert np.array_equal(unsure.upper(masses, shares=1), [0.2, 0.5, 1.0])
 
 
 @pytest.mark.parametrize(("n", "radius"), [(10**3, 2.463), (10**4, 3.199), (10**5, 3.811), (10**6, 4.347)])

@@ -174,3 +174,60 @@ def test_merging_class_and_rejection_is_unsound_under_plurality() -> None:
     masses = np.array([own, rival, 0.10, rejected])
     assert truth.can_break("plurality", "ncl", masses, 0, inside)
     assert float(plurality_not_wrong(own, rejected, own + rejected, rival)) < inside
+
+
+# What is listed of three classes, certain and uncertain; the rest could be anyone's.
+PARTLY_LISTED = [
+    ([0.60, 0.00, 0.00], [0.00, 0.00, 0.00]),
+    ([0.51, 0.01, 0.00], [0.00, 0.00, 0.00]),
+    ([0.50, 0.05, 0.10], [0.20, 0.00, 0.05]),
+    ([0.45, 0.02, 0.02], [0.30, 0.10, 0.05]),
+    ([0.20, 0.05, 0.00], [0.30, 0.20, 0.10]),
+    ([0.05, 0.02, 0.00], [0.00, 0.60, 0.00]),
+    ([0.30, 0.10, 0.10], [0.10, 0.00, 0.00]),
+]
+
+
+def completions(certain: np.ndarray, uncertain: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Every way in which the rest may go to one listed class or to one that is not listed, certain or uncertain."""
+    own, other = np.append(certain, 0.0), np.append(uncertain, 0.0)
+    rest = 1 - certain.sum() - uncertain.sum()
+    unit = np.eye(len(own))
+    return [(own + rest * unit[c], other) for c in range(len(own))] + [
+        (own, other + rest * unit[c]) for c in range(len(own))
+    ]
+
+
+@pytest.mark.parametrize(("listed_certain", "listed_uncertain"), PARTLY_LISTED, ids=str)
+@pytest.mark.parametrize(("rule", "guarantee"), [*STATEMENTS, ("standard", "cc")])
+def test_mass_that_is_not_listed_is_the_worst_rival(
+    rule: str, guarantee: str, listed_certain: list[float], listed_uncertain: list[float]
+) -> None:
+    certain, uncertain = np.array(listed_certain), np.array(listed_uncertain)
+    exact = [
+        truth.exact_radius("filtered", "cc", np.append(a + b, 0.0), int(np.argmax(certain + uncertain)))
+        if rule == "standard"
+        else truth.exact_radius(rule, guarantee, np.append(a, b.sum()), int(np.argmax(certain)))
+        for a, b in completions(certain, uncertain)
+    ]
+    for competitors in ("class-wise", "merged", "auto"):
+        method = Method(1.0, rule=rule, competitors=competitors)  # type: ignore[arg-type]
+        radius = getattr(certify_masses(certain[None], uncertain[None], method), f"radius_{guarantee}")[0]
+        if competitors == "class-wise":
+            assert radius == pytest.approx(min(exact), abs=1e-9)
+        assert radius <= min(exact) + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("rule", ["majority", "plurality", "filtered"])
+def test_no_spread_of_what_is_not_listed_breaks_a_radius(rule: str, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    shares = random.dirichlet(np.full(7, 0.7))
+    certain, uncertain = shares[:3], shares[3:6]
+    method = Method(1.0, rule=rule, competitors=random.choice(["class-wise", "merged", "auto"]))  # type: ignore[arg-type]
+    found = certify_masses(certain[None], uncertain[None], method)
+    for spread in random.dirichlet(np.full(8, 0.3), size=200) * shares[6]:
+        joint = np.append(np.append(certain, 0.0) + spread[:4], uncertain.sum() + spread[4:].sum())
+        for guarantee in ("cc", "ncl", "uncertain") if rule != "filtered" else ("cc",):
+            radius = getattr(found, f"radius_{guarantee}")[0]
+            assert radius <= truth.exact_radius(rule, guarantee, joint, int(np.argmax(certain))) + 1e-9

@@ -34,9 +34,11 @@ def radius(*flags: object) -> Result:
 def test_plurality_agrees_with_the_linear_programme(
     q_a: float, q_uncertain: float, q_b: float, expected: float
 ) -> None:
+    rest = (1 - q_a - q_uncertain - q_b) / 4  # spread over classes that are weaker than b
+    others = ",".join(f"{c}:{rest}" for c in range(2, 6))
     found = radius(
         "--masses", "--sigma", 1, "--rule", "plurality", "--class", 0,
-        "--certain", f"0:{q_a}", "--uncertain", f"0:{q_uncertain}", "--certain", f"1:{q_b}",
+        "--certain", f"0:{q_a}", "--uncertain", f"0:{q_uncertain}", "--certain", f"1:{q_b},{others}",
     ).json  # fmt: skip
     assert found["radius_ncl"] == pytest.approx(expected, abs=5e-5)
     assert found["class"] == 0

@@ -44,8 +44,12 @@ def upper(count: int, n: int, alpha: float) -> float:
 def test_plurality_has_the_radii_of_the_linear_programme(
     q_a: float, q_uncertain: float, q_b: float, radius_ncl: float
 ) -> None:
-    found = certificate({0: q_a, 1: q_b}, {0: q_uncertain}, rule="plurality", masses=True, class_index=0)
+    # The rest is spread over classes that are weaker than b.
+    rest = (1 - q_a - q_uncertain - q_b) / 4
+    masses = {0: q_a, 1: q_b, 2: rest, 3: rest, 4: rest, 5: rest}
+    found = certificate(masses, {0: q_uncertain}, rule="plurality", masses=True, class_index=0)
     assert found["radius_ncl"] == pytest.approx(radius_ncl, abs=5e-5)
+    assert found["unlisted"] == 0
 
 
 def test_rejected_votes_stay_in_the_denominator() -> None:
@@ -76,7 +80,29 @@ def test_majority_has_the_three_distances_of_a_half_space() -> None:
 
 
 def test_mass_that_is_not_listed_is_held_against_the_class() -> None:
-    assert certificate({0: 0.6}, masses=True)["radius_ncl"] == pytest.approx(norm.ppf(0.6))
+    found = certificate({0: 0.6}, masses=True)
+    assert found["radius_ncl"] == pytest.approx(norm.ppf(0.6))
+    assert found["unlisted"] == pytest.approx(0.4)
+    assert certificate({0: 900, 1: 100})["unlisted"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "competitors", "masses", "rival"),
+    [
+        ("radius_cc", "plurality", None, {0: 0.6}, 0.4),
+        ("radius_standard", "standard", "class-wise", {0: 0.6}, 0.4),
+        ("radius_ncl", "majority", "class-wise", {0: 0.6}, 0.4),
+        ("radius_ncl", "filtered", None, {0: 0.6}, 0.4),
+        # Of a listed rival's class, too.
+        ("radius_cc", "plurality", None, {0: 0.51, 1: 0.01}, 0.49),
+        ("radius_ncl", "majority", "class-wise", {0: 0.51, 1: 0.01}, 0.49),
+    ],
+)
+def test_mass_that_is_not_listed_is_one_rival(
+    name: str, rule: str, competitors: str | None, masses: dict[int, float], rival: float
+) -> None:
+    found = certificate(masses, rule=rule, competitors=competitors, masses=True)
+    assert found[name] == pytest.approx(-norm.ppf(rival), abs=1e-9)
 
 
 def test_a_mass_of_one_has_no_finite_radius() -> None:
