@@ -219,7 +219,7 @@ class Known:
         return np.clip(np.asarray(amount, dtype=np.float64), 0.0, 1.0)
 
     def upper(self, amount: npt.ArrayLike, *, shares: int) -> Array:
-        return np.clip(np.asarray(amount, dtype=np.float64) + self.unlisted, 0.0, 1.0)
+        return np.asarray(np.clip(np.asarray(amount, dtype=np.float64) + self.unlisted, 0.0, 1.0))
 
 
 def ceiling_radius(n: int, alpha: float, sigma: float) -> float:

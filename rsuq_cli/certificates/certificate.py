@@ -3,6 +3,7 @@
 Invariant: a pure function of the votes, rule, competitors and alpha. Each guarantee of an input holds with probability
 at least 1 - alpha / family_size; without proof the decision is "undecided" and the radius 0. Under majority with merged
 competitors, radius_cc <= radius_standard <= radius_ncl wherever the two classes agree, since their counts are ordered.
+The threshold is part of the classifier: a guarantee is about the one whose votes these are, held over the whole ball.
 
 Sources: Cohen et al. 2019 (arXiv 1902.02918) for smoothing; Däubener et al. 2024 (arXiv 2410.20432) for the two
 guarantees CC (consistent and confident) and NCL (no confident label change).

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from rsuq_cli.commands import options
 from rsuq_cli.errors import BadInput
+from rsuq_cli.measures import MEASURES
 
 
 class Criterion(StrEnum):
@@ -19,7 +20,14 @@ class Criterion(StrEnum):
 
 def rescore(
     runs: Annotated[list[int], options.argument(help="Run numbers.")],
-    uncertainty: options.Measures = None,
+    uncertainty: Annotated[
+        list[str] | None,
+        options.reading(
+            metavar="MEASURE",
+            help=f"{options.listed(list(MEASURES))}; may be repeated.",
+            show_default="entropy; all with --best",
+        ),
+    ] = None,
     coverage: options.Coverages = None,
     threshold: Annotated[
         list[float] | None, options.reading(metavar="NUMBER", help="A bin edge of the run; may be repeated.")
@@ -39,10 +47,6 @@ def rescore(
             metavar="SHARE", help="With --best: answer at least this share of samples.", show_default="0.9"
         ),
     ] = None,
-    per_input: Annotated[
-        bool,
-        options.reading("--per-input", help="With --best: a threshold for each input, alpha split over them all."),
-    ] = False,
     rule: Annotated[
         list[str] | None,
         options.reading(
@@ -67,11 +71,10 @@ def rescore(
     from rsuq_cli.results.queries import run_row, selected_figures
     from rsuq_cli.results.selection import Selection
 
-    if best is None and (at_coverage is not None or per_input):
-        raise BadInput(f"{'--per-input' if per_input else '--at-coverage'} is given without --best",
-                       "say what to choose by, such as --best gain")  # fmt: skip
+    if best is None and at_coverage is not None:
+        raise BadInput("--at-coverage is given without --best", "say what to choose by, such as --best gain")
     request = RescoreRequest(
-        measures=tuple(dict.fromkeys(uncertainty or ["entropy"])),
+        measures=tuple(dict.fromkeys(uncertainty or ([] if best and not threshold else ["entropy"]))),
         thresholds=tuple(dict.fromkeys(threshold or [])),
         coverages=tuple(dict.fromkeys(coverage or [])),
         every_edge=sweep,
@@ -79,7 +82,7 @@ def rescore(
         competitors=competitors,  # type: ignore[arg-type]
         alpha=alpha,
         family_wise=family_wise,
-        best=Best(best.value, 0.9 if at_coverage is None else at_coverage, per_input) if best else None,
+        best=Best(best.value, 0.9 if at_coverage is None else at_coverage) if best else None,
     )
     with open_for_reading(db) as results:
         wanted = parse_radii(radii, [run_row(results, run_id).sigma for run_id in runs])

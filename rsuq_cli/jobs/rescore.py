@@ -17,7 +17,8 @@ from rsuq_cli.certificates.evidence import MeasureEdges, UnknownThreshold
 from rsuq_cli.errors import BadInput, RunIncomplete, nearest
 from rsuq_cli.jobs.rescore_request import RescoreRequest
 from rsuq_cli.jobs.scoring import Scored, of_run, score_stored
-from rsuq_cli.jobs.sweep import Plan, SweepPoint, best_thresholds, sweep
+from rsuq_cli.jobs.sweep import Plan, SweepPoint, best_measures, best_thresholds, sweep
+from rsuq_cli.measures import MEASURES
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import NewScoring, RunRow
@@ -65,7 +66,8 @@ def sweep_points(
     points = []
     for source, plans in asked:
         if request.best:
-            points += best_thresholds(db, source.run, plans, request.best, radii)
+            weigh = best_thresholds if request.measures else best_measures
+            points += weigh(db, source.run, plans, request.best, radii)
         else:
             points += sweep(db, source.run, plans, radii)
     return points
@@ -94,7 +96,8 @@ def _source(db: Database, run: RunRow, request: RescoreRequest) -> _Source:
     for measure in request.measures:
         if measure not in edges:
             raise BadInput(f"run {run.id} has no counts of {measure}", nearest(measure, edges))
-    return _Source(run, edges, {measure: _thresholds(run, edges, measure, request) for measure in request.measures})
+    measures = request.measures or [measure for measure in MEASURES if measure in edges]
+    return _Source(run, edges, {measure: _thresholds(run, edges, measure, request) for measure in measures})
 
 
 def _thresholds(run: RunRow, edges: dict[str, MeasureEdges], measure: str, request: RescoreRequest) -> list[Threshold]:
@@ -119,7 +122,7 @@ def _methods(source: _Source, request: RescoreRequest) -> list[Method]:
         len(one) or len(source.edges[name].edges) for name, one in source.thresholds.items()
     )
     if request.best:
-        certificates = len(request.rules) * len(request.measures)
+        certificates = len(request.rules) * max(1, len(request.measures))
     methods = [request.method(rule, source.run.sigma, certificates) for rule in request.rules]
     found = [of_run(method, source.run.configuration) for method in methods]
     for method in found:

@@ -22,13 +22,11 @@ CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 class Best:
     """What to choose thresholds by: a figure to make as large as possible, and the least share of samples to answer.
 
-    `at_coverage` is about noisy samples, as a coverage that a threshold is calibrated for is. `per_input` chooses one
-    threshold for each input instead of one for all.
+    `at_coverage` is about noisy samples, as a coverage that a threshold is calibrated for is.
     """
 
     criterion: Criterion
     at_coverage: float
-    per_input: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ class RescoreRequest:
     """Readings of stored evidence: measures × thresholds × rules. Raises BadInput for impossible values.
 
     Without `thresholds`, `coverages` and `every_edge` a threshold for the usual coverage is taken, or every bin edge
-    where there is something to choose.
+    where there is something to choose. Without `measures` the best of all that the evidence has is chosen, which takes
+    `best`.
     """
 
     measures: tuple[str, ...] = ("entropy",)
@@ -51,6 +50,8 @@ class RescoreRequest:
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
+        if not self.measures and self.best is None:
+            raise BadInput("no uncertainty measure is named", "give --uncertainty entropy, for example")
         for measure in self.measures:
             measure_named(measure)
         for rule in self.rules:

@@ -2,15 +2,16 @@
 
 Invariant: nothing is sampled and nothing is stored. Where a threshold is chosen, it is chosen on one half of the inputs
 and its figures are of the other half, so that luck in the choice is not in the figures; which half an input is in
-depends on its number alone. Where every input has a threshold of its own, alpha is split over those that it could have
-had, since the choice looks at the very samples that the bounds are about (a union bound).
+depends on its number alone. One threshold is chosen for all inputs, never one for each: the threshold is a part of the
+classifier that is certified, and one chosen anew at the attacked point would make another classifier, about which the
+ball says nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -45,14 +46,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Choice:
-    """How a threshold was chosen, among how many, on how many inputs, and the figure that it had there.
-
-    `per_input` has no threshold and no such figure: each input had the best of the candidates, at alpha / candidates.
-    """
+    """How a threshold was chosen, among how many of how many measures, on how many inputs, and its figure there."""
 
     best: str
     at_coverage: float
-    per_input: bool
+    measures: int
     candidates: int
     chosen_on: int
     value_there: float | None
@@ -67,7 +65,7 @@ class SweepPoint:
 
     run: RunRow
     measure: str
-    threshold: float | None
+    threshold: float
     threshold_coverage: float | None
     method: Method
     inputs: int
@@ -98,65 +96,73 @@ def sweep(db: Database, run: RunRow, plans: Sequence[Plan], radii: Sequence[floa
 def best_thresholds(
     db: Database, run: RunRow, plans: Sequence[Plan], best: Best, radii: Sequence[float]
 ) -> list[SweepPoint]:
-    """Returns each plan's figures at the threshold, or the thresholds per input, that `best` asks for.
+    """Returns each plan's figures at the threshold that `best` asks for.
 
     Raises:
         BadInput: a half of the inputs is empty, or no threshold answers as many samples as asked.
     """
+    return [_best_of(run, [choice], best, radii) for choice in _weighed(db, run, plans, best, radii)]
+
+
+def best_measures(
+    db: Database, run: RunRow, plans: Sequence[Plan], best: Best, radii: Sequence[float]
+) -> list[SweepPoint]:
+    """Returns, for each rule, the figures of the best threshold of the best measure, both chosen on the one half.
+
+    Measures without a threshold that answers enough are passed over; raises BadInput as `best_thresholds` does.
+    """
+    weighed = _weighed(db, run, plans, best, radii, skip=True)
+    by_method: dict[Method, list[_Weighed]] = {}
+    for one in weighed:
+        by_method.setdefault(one.plan.method, []).append(one)
+    return [_best_of(run, several, best, radii) for several in by_method.values()]
+
+
+class _Weighed(NamedTuple):
+    """A plan with the totals of both halves, the edges that answer enough, and the figure to choose by at each."""
+
+    plan: Plan
+    here: Totals
+    chosen_on: int
+    allowed: Integers
+    figure: npt.NDArray[np.float64]
+
+
+def _weighed(
+    db: Database, run: RunRow, plans: Sequence[Plan], best: Best, radii: Sequence[float], *, skip: bool = False
+) -> list[_Weighed]:
     choosing, reporting = _counted(db, run, plans, radii)
     if not choosing or not reporting:
         raise BadInput(f"run {run.id} has too few inputs to choose on one half and report on the other",
                        "name the thresholds with --threshold or --coverage")  # fmt: skip
-    candidates = [_candidates(plan, totals, best) for plan, totals in zip(plans, choosing, strict=True)]
-    if best.per_input:
-        return _best_per_input(db, run, plans, candidates, choosing[0].inputs, best, radii)
-    points = []
-    for plan, there, here, allowed in zip(plans, choosing, reporting, candidates, strict=True):
-        figure = np.asarray(getattr(there, best.criterion), dtype=np.float64)[allowed]
-        at = int(allowed[int(np.argmax(np.where(np.isnan(figure), -np.inf, figure)))])
-        value = float(getattr(there, best.criterion)[at])
-        choice = Choice(best.criterion, best.at_coverage, False, len(allowed), there.inputs, _number(value))
-        points.append(_point(run, plan, here, at, radii, choice))
-    return points
+    enough = [np.flatnonzero(there.sample_coverage >= best.at_coverage - 1e-12) for there in choosing]
+    found = []
+    for plan, there, here, allowed in zip(plans, choosing, reporting, enough, strict=True):
+        if len(allowed):
+            figure = np.asarray(getattr(there, best.criterion), dtype=np.float64)[allowed]
+            found.append(_Weighed(plan, here, there.inputs, allowed, figure))
+        elif not (skip and any(map(len, enough))):
+            raise BadInput(
+                f"no threshold of {plan.measure} answers {best.at_coverage:g} of the samples",
+                f"the most that one answers is {there.sample_coverage.max():.4f}",
+            )
+    return found
+
+
+def _best_of(run: RunRow, weighed: Sequence[_Weighed], best: Best, radii: Sequence[float]) -> SweepPoint:
+    known = [np.where(np.isnan(one.figure), -np.inf, one.figure) for one in weighed]
+    first = max(range(len(weighed)), key=lambda place: known[place].max())
+    chosen, at = weighed[first], int(np.argmax(known[first]))
+    candidates = sum(len(one.allowed) for one in weighed)
+    value = _number(float(chosen.figure[at]))
+    choice = Choice(best.criterion, best.at_coverage, len(weighed), candidates, chosen.chosen_on, value)
+    return _point(run, chosen.plan, chosen.here, int(chosen.allowed[at]), radii, choice)
 
 
 def in_choosing_half(input_index: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """Returns which inputs thresholds are chosen on: about half, by a hash of the number of the input `[N]`."""
     names = (str(int(index)).encode() for index in np.atleast_1d(input_index))
     return np.array([hashlib.blake2b(name, digest_size=1).digest()[0] % 2 == 0 for name in names], dtype=np.bool_)
-
-
-def _best_per_input(
-    db: Database, run: RunRow, plans: Sequence[Plan], candidates: Sequence[Integers], chosen_on: int, best: Best,
-    radii: Sequence[float],
-) -> list[SweepPoint]:  # fmt: skip
-    # The standard radius is the same at every threshold, so what makes the gain largest is the NCL radius.
-    radius = "radius_cc" if best.criterion == "acr_cc" else "radius_ncl"
-    one_each = [Plan(plan.measure, plan.edges, plan.positions[-1:], plan.method) for plan in plans]
-    narrowed = [
-        Plan(plan.measure, plan.edges, plan.positions[allowed],
-             plan.method._replace(family_size=plan.method.family_size * len(allowed)))
-        for plan, allowed in zip(plans, candidates, strict=True)
-    ]  # fmt: skip
-    counters = [_counter(radii) for _ in plans]
-    for page in _pages(db, run.id, {plan.measure for plan in plans}):
-        here = page.where(~in_choosing_half(page.inputs))
-        # Without rejection there is no threshold to choose, so the baseline keeps its whole alpha.
-        baseline = dict(_certificates(here, one_each))
-        for place, certificates in _certificates(here, narrowed):
-            values = getattr(certificates, radius)
-            # Of equals the largest threshold, which answers most.
-            at = values.shape[1] - 1 - np.argmax(values[:, ::-1], axis=1)
-            chosen = replace(
-                certificates[np.arange(len(at))[:, None], at[:, None]],
-                radius_standard=baseline[place].radius_standard, standard_decided=baseline[place].standard_decided,
-            )  # fmt: skip
-            counters[place].add(here.inputs, here.labels, chosen)
-    points = []
-    for plan, counter in zip(narrowed, counters, strict=True):
-        choice = Choice(best.criterion, best.at_coverage, True, len(plan.positions), chosen_on, None)
-        points.append(_point(run, plan, counter.totals(), 0, radii, choice))
-    return points
 
 
 def _counted(
@@ -175,17 +181,6 @@ def _counted(
                 halves[half][place].add(page.inputs[inside], page.labels[inside], certificates)
     first, second = ([c.totals() for c in half] if full else [] for half, full in zip(halves, filled, strict=True))
     return first, second
-
-
-def _candidates(plan: Plan, totals: Totals, best: Best) -> Integers:
-    """Returns which of a plan's thresholds answer enough of the samples of the choosing half."""
-    allowed = np.flatnonzero(totals.sample_coverage >= best.at_coverage - 1e-12)
-    if not len(allowed):
-        raise BadInput(
-            f"no threshold of {plan.measure} answers {best.at_coverage:g} of the samples",
-            f"the most that one answers is {totals.sample_coverage.max():.4f}",
-        )
-    return allowed
 
 
 class _Page(NamedTuple):
@@ -247,14 +242,13 @@ def _counter(radii: Sequence[float]) -> Counter:
 def _point(
     run: RunRow, plan: Plan, totals: Totals, at: int, radii: Sequence[float], choice: Choice | None = None
 ) -> SweepPoint:
-    own = choice is not None and choice.per_input
     edge = int(plan.positions[at])
     calibrated = float(plan.edges.coverages[edge]) if plan.edges.coverages[-1] > 0 else None
     return SweepPoint(
         run=run,
         measure=plan.measure,
-        threshold=None if own else float(plan.edges.edges[edge]),
-        threshold_coverage=None if own else calibrated,
+        threshold=float(plan.edges.edges[edge]),
+        threshold_coverage=calibrated,
         method=plan.method,
         inputs=totals.inputs,
         sample_coverage=float(totals.sample_coverage[at]),

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rsuq_cli.console import Column, Table, number_text, percent_text
+from rsuq_cli.console import Column, Table, percent_text
 from rsuq_cli.formats import Record
 from rsuq_cli.jobs.sweep import SweepPoint
 from rsuq_cli.reports.comparison import LEGEND, acr_text
@@ -72,22 +72,13 @@ def best_table(points: Sequence[SweepPoint]) -> Table:
     notes: tuple[str, ...] = (*LEGEND, *_incomplete(points))
     if choice:
         what = {"gain": "the gain", "acr_ncl": "ACR NCL", "acr_cc": "ACR CC"}[choice.best]
-        if choice.per_input:
-            how = (
-                f"every input has its own threshold, with the largest {_radius(choice.best)} of those that answer at "
-                f"least {choice.at_coverage:g} of the samples of one half of the inputs; alpha is split over all of "
-                "them (union bound)"
-            )
-        else:
-            how = f"chosen to make {what} largest on one half of the inputs, answering at least {choice.at_coverage:g}"
-        used = "there" if choice.per_input else "in the choice"
-        notes = (f"{how}; the figures are of the other half, which had no part {used}",
+        how = f"chosen to make {what} largest on one half of the inputs, answering at least {choice.at_coverage:g}"
+        if choice.measures > 1:
+            how += f", the best of {choice.measures} measures; --uncertainty names one"
+        notes = (f"{how}; the figures are of the other half, which had no part in the choice",
                  "the halves depend on the inputs' numbers alone; nothing is stored: --threshold stores a scoring",
                  *notes)  # fmt: skip
-    extra = [
-        Column("candidates", lambda r: f"{r['candidates']:,}"),
-        *([] if choice and choice.per_input else [Column("chosen at", _value_there)]),
-    ]
+    extra = [Column("candidates", lambda r: f"{r['candidates']:,}"), Column("chosen at", _value_there)]
     return Table("best thresholds, figures of the other half", records, [*_columns(), *extra], notes)
 
 
@@ -96,7 +87,7 @@ def _columns() -> list[Column]:
         Column("run", lambda r: str(r["run_id"])),
         Column("uncertainty", lambda r: r["measure"], "left"),
         Column("rule", lambda r: r["rule"], "left"),
-        Column("θ", lambda r: number_text(r["threshold"]) if r["threshold"] is None else f"{r['threshold']:.4g}"),
+        Column("θ", lambda r: f"{r['threshold']:.4g}"),
         Column("inputs", lambda r: f"{r['inputs']:,}"),
         _percent("answered", "sample_coverage"),
         _percent("coverage", "coverage"),
@@ -121,10 +112,6 @@ def _usual(reading: Sequence[Record]) -> list[Record]:
         for coverage in USUAL_COVERAGES
     }
     return [reading[i] for i in sorted(nearest, reverse=True)]
-
-
-def _radius(criterion: str) -> str:
-    return "CC radius" if criterion == "acr_cc" else "NCL radius"
 
 
 def _value_there(record: Record) -> str:

@@ -14,6 +14,7 @@ from commandline import Result, evidence, query, refused, rsuq
 from made_up import imported_run
 from samples import Sample
 
+from rsuq_cli.measures import MEASURES
 from rsuq_cli.results.database import open_for_writing
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def test_neither_torch_nor_the_model_is_needed(place: Place, blobs: Sample) -> N
     program = (
         "import sys; sys.modules.update(dict.fromkeys(['torch', 'torchvision', 'sklearn']))\n"
         "from rsuq_cli.app import app\n"
-        "for flags in (['--coverage', '0.8'], ['--sweep'], ['--best', 'gain'], ['--best', 'acr_cc', '--per-input']):\n"
+        "for flags in (['--coverage', '0.8'], ['--sweep'], ['--best', 'gain']):\n"
         "    app(['rescore', '1', *flags, '--format', 'json'], standalone_mode=False)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False)
@@ -114,14 +115,22 @@ def test_a_choice_says_on_what_it_was_made(blobs: Sample) -> None:
     certify(blobs)
     (record,) = rescore(1, "--best", "acr_ncl", "--at-coverage", 0.8)
     assert record["inputs"] + record["chosen_on"] == 12
-    assert (record["best"], record["at_coverage"], record["per_input"]) == ("acr_ncl", 0.8, False)
+    assert (record["best"], record["at_coverage"], record["measures"]) == ("acr_ncl", 0.8, 6)
     assert record["candidates"] > 1
     said = rsuq("rescore", 1, "--best", "acr_ncl", "--at-coverage", 0.8).stdout
     assert "on one half of the inputs" in said
     assert "figures are of the other half" in said
-    (own,) = rescore(1, "--best", "acr_ncl", "--at-coverage", 0.8, "--per-input")
-    assert (own["threshold"], own["candidates"], own["per_input"]) == (None, record["candidates"], True)
-    assert "union bound" in rsuq("rescore", 1, "--best", "acr_ncl", "--per-input").stdout
+    assert "of 6 measures" in said
+    each = rescore(1, "--best", "acr_ncl", "--at-coverage", 0.8, *(f"--uncertainty={name}" for name in MEASURES))
+    assert [one["measure"] for one in each] == list(MEASURES)
+    assert record["value_there"] == max(one["value_there"] for one in each)
+    assert sum(one["candidates"] for one in each) == record["candidates"]
+    (named,) = rescore(1, "--best", "acr_ncl", "--uncertainty", record["measure"], "--at-coverage", 0.8)
+    assert (named["threshold"], named["acr_ncl"]) == (record["threshold"], record["acr_ncl"])
+
+
+def test_there_is_no_threshold_for_each_input() -> None:
+    assert "No such option: --per-input" in rsuq("rescore", 1, "--best", "gain", "--per-input").stderr
 
 
 def test_several_runs_at_once(blobs: Sample) -> None:
@@ -148,7 +157,6 @@ def test_several_runs_at_once(blobs: Sample) -> None:
         (("1", "--alpha", "1e-200"), "300 samples at alpha 1e-200 cannot certify anything"),
         (("1", "--best", "gain", "--at-coverage", "1.5"), "coverage 1.5 is not in (0, 1]"),
         (("1", "--at-coverage", "0.9"), "--at-coverage is given without --best"),
-        (("1", "--per-input"), "--per-input is given without --best"),
         (("1", "--radii", "-1"), "are no radii"),
     ],
 )

@@ -10,17 +10,17 @@ import numpy.typing as npt
 import pytest
 from made_up import made_up_run
 
-from rsuq_cli.certificates.certificate import CERTAIN, Certificates, Method, certify
-from rsuq_cli.certificates.evidence import Counts, counts_at, decode
+from rsuq_cli.certificates.certificate import Method, certify
+from rsuq_cli.certificates.evidence import Counts, MeasureEdges, counts_at, decode
 from rsuq_cli.certificates.figures import figures as figures_of
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.rescore import store_scorings, sweep_points
 from rsuq_cli.jobs.rescore_request import Best, RescoreRequest
-from rsuq_cli.jobs.sweep import in_choosing_half
+from rsuq_cli.jobs.sweep import Plan, best_measures, best_thresholds, in_choosing_half
 from rsuq_cli.results.database import Database, open_for_writing
-from rsuq_cli.results.queries import selected_figures
+from rsuq_cli.results.queries import run_row, selected_figures
 from rsuq_cli.results.selection import Selection
-from rsuq_cli.results.writer import load_evidence
+from rsuq_cli.results.writer import load_edges, load_evidence
 
 RADII = [0.0, 0.25, 0.1]
 NUMBERS = (
@@ -127,28 +127,36 @@ def test_thresholds_that_are_named_are_the_only_candidates(db: Database) -> None
     assert 0.7 <= (point.threshold_coverage or 0.0) <= 0.75
 
 
-@pytest.mark.parametrize(("criterion", "radius"), [("acr_cc", "radius_cc"), ("acr_ncl", "radius_ncl")])
-def test_a_threshold_per_input_pays_for_all_that_it_could_have_been(db: Database, criterion: Any, radius: str) -> None:
-    (point,) = sweep_points(db, [1], RescoreRequest(best=Best(criterion, 0.6, per_input=True)), RADII)
-    assert point.choice is not None
-    assert point.threshold is None
-    choosing, candidates = halves(db), point.choice.candidates
-    assert point.method.family_size == candidates
-    split, whole = Method(0.25, 0.001 / candidates), Method(0.25, 0.001)
-    by_edge: list[Certificates] = []
-    for edge in range(21 - candidates, 21):
-        first, second, labels = evidence(db, "entropy", edge, ~choosing)
-        by_edge.append(certify(first, second, split))
-    baseline = certify(first, second, whole)
-    total = cc = 0.0
-    for i, label in enumerate(labels):
-        chosen = max(reversed(by_edge), key=lambda c: getattr(c, radius)[i])
-        total += chosen.radius_ncl[i] if chosen.class_index[i] == label else 0.0
-        cc += chosen.radius_cc[i] if chosen.decision[i] == CERTAIN and chosen.class_index[i] == label else 0.0
-    assert point.acr_ncl == pytest.approx(total / len(labels))
-    assert point.acr_cc == pytest.approx(cc / len(labels))
-    right = baseline.standard_class == labels
-    assert point.acr_standard == pytest.approx(np.where(right, baseline.radius_standard, 0).mean())
+@pytest.mark.parametrize("criterion", ["gain", "acr_ncl", "acr_cc"])
+def test_without_a_measure_the_best_of_all_is_chosen_on_the_one_half(db: Database, criterion: Any) -> None:
+    best, rules = Best(criterion, at_coverage=0.6), ("majority", "plurality")
+    found = sweep_points(db, [1], RescoreRequest(measures=(), rules=rules, best=best), RADII)
+    assert [point.method.rule for point in found] == list(rules)
+    measures = ("entropy", "margin")
+    for point in found:
+        request = RescoreRequest(measures=measures, rules=(point.method.rule,), best=best)
+        each = sweep_points(db, [1], request, RADII)
+        winner = max(each, key=lambda one: one.choice.value_there)  # type: ignore[union-attr, arg-type, return-value]
+        assert (point.measure, point.threshold) == (winner.measure, winner.threshold)
+        assert [getattr(point, name) for name in NUMBERS] == [getattr(winner, name) for name in NUMBERS]
+        assert point.choice is not None
+        assert point.choice.measures == len(measures)
+        assert point.choice.candidates == sum(one.choice.candidates for one in each if one.choice)
+
+
+def test_a_measure_that_answers_too_little_is_passed_over_unless_it_is_named(db: Database) -> None:
+    stored = {measure: MeasureEdges(*one) for measure, one in load_edges(db, 1).items()}
+    answers_little = Plan("margin", stored["margin"], np.array([0]), Method(0.25))
+    answers_all = Plan("entropy", stored["entropy"], np.arange(21), Method(0.25))
+    run, best = run_row(db, 1), Best("gain", 0.9)
+    (point,) = best_measures(db, run, [answers_little, answers_all], best, [])
+    assert (point.measure, point.choice and point.choice.measures) == ("entropy", 1)
+    with pytest.raises(BadInput, match="no threshold of margin answers"):
+        best_thresholds(db, run, [answers_little, answers_all], best, [])
+    with pytest.raises(BadInput, match="no threshold of margin answers"):
+        best_measures(db, run, [answers_little], best, [])
+    with pytest.raises(BadInput, match="is named"):
+        RescoreRequest(measures=())
 
 
 def test_an_unreachable_coverage_says_what_can_be_reached(db: Database) -> None:
