@@ -35,6 +35,7 @@ FLOOR_PLAN = {
     "errors": Room(),
     "spelling": Room(),
     "measures": Room("errors"),
+    "fingerprint": Room(),
     "output": Room("errors"),
     "formats": Room("errors spelling", inside="pyarrow"),
     "settings": Room("errors", "platformdirs"),
@@ -45,20 +46,24 @@ FLOOR_PLAN = {
     # what runs on a device
     "uncertainty": Room("measures", "torch"),
     "datasets": Room("errors", "numpy torch PIL platformdirs", inside="torchvision sklearn scipy"),
-    "models": Room("errors", "torch safetensors", inside="torchvision"),
-    "training": Room("datasets.dataset models.checkpoints models.statistics uncertainty errors", "numpy torch"),
+    "models": Room("errors fingerprint", "numpy torch safetensors", inside="torchvision"),
+    "training": Room(
+        "datasets.dataset models.checkpoints models.statistics uncertainty errors fingerprint", "numpy torch"
+    ),
     "sampling": Room(
         "certificates.evidence uncertainty measures datasets.dataset errors", "numpy torch", inside="platformdirs"
     ),
     "auditing": Room("certificates uncertainty measures datasets.dataset errors", "numpy scipy torch"),
     # the database: no torch, no rich
-    "results": Room("certificates errors output", "numpy sqlalchemy sqlmodel platformdirs", inside="alembic"),
+    "results": Room(
+        "certificates errors fingerprint output", "numpy sqlalchemy sqlmodel platformdirs", inside="alembic"
+    ),
     # the results in a notebook
     "frames": Room("results", "pandas"),
     # what a command does, without the command line: no typer, no rich
     "jobs": Room(
-        "errors measures output certificates calibration ood datasets models training sampling auditing uncertainty "
-        "results",
+        "errors measures fingerprint output certificates calibration ood datasets models training sampling auditing "
+        "uncertainty results",
         "numpy scipy torch platformdirs",
         inside="PIL pandas frames",
     ),

@@ -24,6 +24,7 @@ def certify(
     ctx: typer.Context,
     model: options.Model = "cnn",
     weights: options.Weights = None,
+    untrained: options.Untrained = False,
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -115,6 +116,7 @@ def certify(
         compile,
         normalise,
         given_statistics(mean, std),
+        untrained=untrained,
     )
     request = CertifyRequest(
         sources=sources,

@@ -17,6 +17,7 @@ def ood(
     ] = None,
     model: options.Model = "cnn",
     weights: options.Weights = None,
+    untrained: options.Untrained = False,
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -87,6 +88,7 @@ def ood(
     settings: dict[str, Any] = {
         "model": model, "dataset": dataset, "sigma": sigma, "n0": n0, "n": n, "seed": seed, "split": split,
         "precision": precision, "weights": weights, "image_size": image_size,
+        "untrained": untrained, "factory_file": None,
     }  # fmt: skip
     if run is not None:
         from rsuq_cli.jobs.ood_reuse import settings_of_run
@@ -98,6 +100,7 @@ def ood(
         settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"], device,
         settings["precision"], options.batch_size_of(batch_size), workers, compile,
         normalise, given_statistics(mean, std), settings.get("assumed"),
+        settings["untrained"], settings["factory_file"],
     )  # fmt: skip
     certify = CertifyRequest(
         sources=sources,

@@ -73,6 +73,9 @@ Weights = Annotated[
     Path | None,
     what(metavar="FILE", help="safetensors or a state dict.", show_default="newest checkpoint"),
 ]
+Untrained = Annotated[
+    bool, what("--untrained", help="Take the weights that your factory draws, though nobody trained them.")
+]
 Normalise = Annotated[
     str | None,
     what(

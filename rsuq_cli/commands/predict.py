@@ -13,8 +13,8 @@ from rsuq_cli.measures import MEASURES
 
 # Flags that a run has settled.
 _SETTLED = (
-    "model", "sigma", "dataset", "uncertainty", "coverage", "threshold", "rule", "competitors", "n0", "n", "alpha",
-    "family_wise", "split", "seed", "noise", "image_size", "precision", "normalise", "mean", "std",
+    "model", "untrained", "sigma", "dataset", "uncertainty", "coverage", "threshold", "rule", "competitors", "n0", "n",
+    "alpha", "family_wise", "split", "seed", "noise", "image_size", "precision", "normalise", "mean", "std",
 )  # fmt: skip
 
 
@@ -30,6 +30,7 @@ def predict(
         Path | None,
         options.what(metavar="FILE", help="safetensors or state dict.", show_default="newest checkpoint, or the run's"),
     ] = None,
+    untrained: options.Untrained = False,
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -106,6 +107,7 @@ def predict(
                 precision,
                 normalise=normalise,
                 statistics=given_statistics(mean, std),
+                untrained=untrained,
             ),
             sigma=sigma,
             n0=n0,

@@ -17,8 +17,9 @@ import torch
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.errors import BadInput
+from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.measures import MEASURES
-from rsuq_cli.models.fingerprint import Fingerprint, fingerprint_of
+from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.opening import LoadedModel, open_model
 from rsuq_cli.sampling.device import Precision
 from rsuq_cli.sampling.engine import Engine
@@ -53,6 +54,7 @@ class Recipe(NamedTuple):
     std: Sequence[float] | None
     weights_sha256: str
     fingerprint: Fingerprint
+    factory_file: Path | None = None
 
 
 def open_sampler(engine: Engine, recipe: Recipe, sampling: Sampling, devices: Sequence[torch.device]) -> Sampler:
@@ -66,7 +68,7 @@ def open_sampler(engine: Engine, recipe: Recipe, sampling: Sampling, devices: Se
 def _engine_of_worker(recipe: Recipe, sampling: Sampling, batch_size: int, device: str) -> Engine:
     model = open_model(
         recipe.spec, shape=recipe.shape, num_classes=recipe.num_classes, weights=recipe.weights, mean=recipe.mean,
-        std=recipe.std,
+        std=recipe.std, file=recipe.factory_file,
     )  # fmt: skip
     if model.weights_sha256 != recipe.weights_sha256:
         raise BadInput(f"{recipe.spec} makes other weights in every process", "save them and give --weights")

@@ -7,7 +7,7 @@ Nothing here is written, and PyTorch is not imported.
 
 from __future__ import annotations
 
-from rsuq_cli.models.fingerprint import Fingerprint
+from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.pictures import scored_runs
 from rsuq_cli.results.queries import list_runs

@@ -21,6 +21,7 @@ from rsuq_cli.jobs.data_of_run import data_of
 from rsuq_cli.jobs.normalisation_of_run import normalisation_of, same_normalisation
 from rsuq_cli.jobs.ood_request import OodRequest
 from rsuq_cli.jobs.opening import Opened
+from rsuq_cli.jobs.reopening import factory_file
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.statistics import NONE
 from rsuq_cli.results.database import Database
@@ -95,8 +96,11 @@ def settings_of_run(db: Database, run_id: int, given: Mapping[str, Any]) -> dict
     for name, value in settings.items():
         if name in given and given[name] != value:
             raise BadInput(f"run {run_id} has {name} = {value}, not {given[name]}", f"leave --{name} out")
+    settings["factory_file"] = factory_file(run)
     settings["weights"] = given.get("weights") or _weights(db, run)
     settings["assumed"] = normalisation_of(run.configuration) or NONE
+    # A factory's own weights, even where a checkpoint was trained since.
+    settings["untrained"] = is_custom(run.model) and settings["weights"] is None
     if image_size is not None:
         settings["image_size"] = image_size
     return settings

@@ -25,10 +25,13 @@ from rsuq_cli.datasets.ood_sets import HELD_OUT, open_ood_set
 from rsuq_cli.datasets.subset import spread
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.ood_request import FEWEST_INPUTS, OodRequest
+from rsuq_cli.jobs.own_networks import is_of
 from rsuq_cli.jobs.request import Sources
+from rsuq_cli.models.custom import is_custom, origin_of
 from rsuq_cli.results.database import open_for_writing
 from rsuq_cli.results.location import locate
 from rsuq_cli.results.ood_writer import newest_held_out_checkpoint
+from rsuq_cli.results.rows import CheckpointRow
 
 NO_LABEL = -1
 _HASHED_AT_ONCE = 1024
@@ -117,10 +120,10 @@ def _held_out_dataset(
         metadata = read_metadata(sources.weights) if sources.weights.suffix == ".safetensors" else None
         recorded = metadata.dataset if metadata else None
     else:
-        path = locate(database).path
+        path, is_of_model = locate(database).path, _telling(sources.model)
         if path is None or path.exists():
             with open_for_writing(database) as db:
-                checkpoint = newest_held_out_checkpoint(db, sources.model, dataset + SEPARATOR, suffix, sigma)
+                checkpoint = newest_held_out_checkpoint(db, is_of_model, dataset + SEPARATOR, suffix, sigma)
             recorded = checkpoint.dataset if checkpoint else None
     if recorded is not None and held_out_name(recorded):
         return recorded.removesuffix(suffix)
@@ -129,6 +132,14 @@ def _held_out_dataset(
         f"no checkpoint of {sources.model} for {dataset} at sigma {sigma:g} was trained with classes held out",
         f"train it: rsuq train --model {sources.model}{named} --sigma {sigma:g} --hold-out-classes 0,1",
     )
+
+
+def _telling(model: str) -> Callable[[CheckpointRow], bool]:
+    """Returns what tells whether a checkpoint is of a model: by name in the zoo, by file for a user's own."""
+    if not is_custom(model):
+        return lambda row: row.model == model
+    origin = origin_of(model)
+    return lambda row: is_of(row, origin, model)
 
 
 def overlaps(dataset: Dataset, side_list: Sequence[Side]) -> list[str]:

@@ -25,10 +25,10 @@ from rsuq_cli.datasets.single_image import position_in, read_image
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers
 from rsuq_cli.jobs.calibrating import run_edges, serves
+from rsuq_cli.jobs.configurations import recorded_fingerprint
 from rsuq_cli.jobs.engines import Sampling, check_eight_bit, edges_at, open_engine
 from rsuq_cli.jobs.normalisation_of_run import NORMALISATION, recorded, same_normalisation
 from rsuq_cli.jobs.opening import Opened, open_sources
-from rsuq_cli.jobs.recognising import recorded_fingerprint
 from rsuq_cli.jobs.reopening import certify_run_row, reopen
 from rsuq_cli.jobs.request import CertifyRequest
 from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, of_run, sample_rows

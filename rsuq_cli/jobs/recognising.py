@@ -11,21 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.recording import hashed_part
+from rsuq_cli.fingerprint import Fingerprint
+from rsuq_cli.jobs.configurations import FINGERPRINT, hashed_part, recorded_fingerprint
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.custom import is_custom
-from rsuq_cli.models.fingerprint import Fingerprint
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.writer import configurations_of
-
-FINGERPRINT = "fingerprint"
-
-
-def recorded_fingerprint(configuration: Mapping[str, Any]) -> Fingerprint | None:
-    """Returns the answers to the probes that a configuration holds; None where it is from before they were recorded."""
-    stored = configuration.get(FINGERPRINT)
-    return None if stored is None else Fingerprint.of_json(stored)
 
 
 def recognised(db: Database, configuration: dict[str, Any], watcher: Watcher, *, fresh: bool = False) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from rsuq_cli.calibration import SAMPLES
 from rsuq_cli.certificates.evidence import MeasureEdges
+from rsuq_cli.jobs.configurations import FACTORY_FILE, FINGERPRINT, hashed_part
 from rsuq_cli.jobs.data_of_run import IMAGE_SIZE
-from rsuq_cli.jobs.normalisation_of_run import NORMALISATION, recorded, tells_apart
+from rsuq_cli.jobs.normalisation_of_run import recorded
 from rsuq_cli.jobs.opening import Opened
 from rsuq_cli.jobs.request import CertifyRequest
 from rsuq_cli.models.checkpoints import library_versions
@@ -33,7 +34,7 @@ def configuration_of(
         "model": opened.model.spec,
         "weights_sha256": opened.model.weights_sha256,
         "source_sha256": opened.model.source_sha256,
-        "fingerprint": opened.fingerprint.to_json(),
+        FINGERPRINT: opened.fingerprint.to_json(),
         **recorded(opened.model.normalisation),
         "dataset": opened.dataset_name,
         IMAGE_SIZE: opened.image_size,
@@ -52,6 +53,8 @@ def configuration_of(
         # Not which one: evidence of a run comes from one kind of device.
         "device": engine.device.type,
         "precision": engine.precision,
+        **({"untrained": True} if opened.untrained else {}),
+        **({FACTORY_FILE: str(opened.model.source_file)} if opened.model.source_file else {}),
         **own,
     }
 
@@ -59,14 +62,6 @@ def configuration_of(
 def configuration_hash(configuration: Mapping[str, Any]) -> str:
     """Returns the SHA-256 of a configuration, whatever the order of its parts."""
     return hashlib.sha256(json.dumps(hashed_part(configuration), sort_keys=True).encode()).hexdigest()
-
-
-def hashed_part(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what the evidence depends on, without what is recorded to find things again."""
-    # The size of the images is in the data set's name; runs from before it was recorded by itself are found again.
-    # So are those from before their normalisation was recorded, which was the usual one.
-    ignored = {IMAGE_SIZE} | (set() if tells_apart(configuration) else {NORMALISATION})
-    return {name: value for name, value in configuration.items() if name not in ignored}
 
 
 def new_run(
@@ -77,6 +72,7 @@ def new_run(
 
     The checkpoint is the one that was opened, unless another is named.
     """
+    weights = opened.recipe.weights
     if opened.checkpoint:
         checkpoint_id = opened.checkpoint.id
     return NewRun(
@@ -99,6 +95,6 @@ def new_run(
         configuration_hash=configuration_hash(configuration),
         edges=edges,
         checkpoint_id=checkpoint_id,
-        source=opened.model.source,
+        source=str(weights.resolve()) if weights else opened.model.source,
         class_names=opened.dataset.class_names,
     )

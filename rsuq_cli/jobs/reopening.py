@@ -12,6 +12,7 @@ from typing import Any
 
 from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.configurations import FACTORY_FILE
 from rsuq_cli.jobs.data_of_run import inputs_of, open_data_of
 from rsuq_cli.jobs.engines import Sampling
 from rsuq_cli.jobs.normalisation_of_run import normalisation_of
@@ -69,11 +70,13 @@ def reopen(
     dataset = open_data_of(run, data_dir)
     file = weights or _weights_file(run)
     if file and not located(file).file.exists():
-        raise BadInput(f"the weights of run {run.id} are recorded at {file}, which is not there", "give --weights")
+        where = "" if file.is_absolute() else ", as seen from the folder it was certified in"
+        raise BadInput(f"the weights of run {run.id} are recorded at {file}{where}: not there", "give --weights")
     mean, std = normalisation_of(configuration) or (None, None)
     model = open_model(
-        run.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=file, mean=mean, std=std
-    )
+        run.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=file, mean=mean, std=std,
+        file=factory_file(run),
+    )  # fmt: skip
     _check_unchanged(run, model)
     check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
     # A compiled forward pass was certified in batches of one size.
@@ -83,6 +86,14 @@ def reopen(
         check_precision(run.precision, place), batch_size, _was_compiled(configuration),
     )  # fmt: skip
     return Reopened(run, dataset, model, sampling)
+
+
+def factory_file(run: RunRow) -> Path | None:
+    """Returns where the source of the run's own network was, as far as the run says."""
+    recorded = run.configuration.get(FACTORY_FILE)
+    if recorded is None and is_custom(run.model) and (run.source or "").endswith(".py"):
+        recorded = run.source  # before it was recorded by itself
+    return None if recorded is None else Path(recorded)
 
 
 def _weights_file(run: RunRow) -> Path | None:

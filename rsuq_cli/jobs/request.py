@@ -29,7 +29,10 @@ class Sources:
     """Which model on which data, and where they come from.
 
     `normalise` names a normalisation, or `statistics` are its values, for weights that hold none; `assumed` is the one
-    of a run that is opened again. Raises BadInput for an unknown name, and where both of the first are given.
+    of a run that is opened again.
+    `untrained` takes the weights that a factory of one's own draws; `factory_file` is where its source was when a run
+    recorded it, for a spec that may have been written from another working directory.
+    Raises BadInput for an unknown normalisation, and where two are given.
     """
 
     model: str
@@ -45,6 +48,8 @@ class Sources:
     normalise: str | None = None
     statistics: Statistics | None = None
     assumed: Statistics | None = None
+    untrained: bool = False
+    factory_file: Path | None = None
 
     def __post_init__(self) -> None:
         if self.normalise is not None:

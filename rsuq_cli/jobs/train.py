@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,14 @@ from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.configurations import FINGERPRINT
 from rsuq_cli.jobs.labelling import give_labels
+from rsuq_cli.jobs.own_networks import NETWORK, network_of, origin_sha256
 from rsuq_cli.jobs.request import Sources, check_sigma
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.checkpoints import CheckpointMetadata, save_checkpoint
-from rsuq_cli.models.custom import is_custom, load_factory
+from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
+from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.opening import check_output
 from rsuq_cli.models.zoo import build
 from rsuq_cli.results.database import open_for_writing
@@ -103,20 +106,24 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
     )
     if not len(dataset.indices("train")):
         raise BadInput(f"{dataset.name} has no training data", "give a data set with a train part")
-    model = _new_model(request.sources.model, dataset, request.seed)
+    model, custom = _new_model(request.sources.model, dataset, request.seed)
     if request.checkpoint_dir:
         _check_folder(request.checkpoint_dir)
     folder = request.checkpoint_dir or default_checkpoint_dir(database)
     # Opened before the first epoch: a database that cannot be written should not cost a training.
     with open_for_writing(database):
         pass
-    resume_file = folder / f"{_slot(request, name, settings)}.partial"
+    resume_file = folder / f"{_slot(request, custom, name, settings)}.partial"
     if request.fresh:
         resume_file.unlink(missing_ok=True)
-    result = _train(model, dataset, settings, device, resume_file, watcher)
-    saved = save_checkpoint(folder, model, _metadata(request, dataset, name, settings, result))
+    result = _train(model, custom, dataset, settings, device, resume_file, watcher)
+    model.to("cpu")
+    metadata = _metadata(request, custom, dataset, name, settings, result)
+    metadata = replace(metadata, fingerprint=fingerprint_of(model, dataset.shape).to_json())
+    saved = save_checkpoint(folder, model, metadata)
     with open_for_writing(database) as db:
         configuration = asdict(settings) | {"epochs_seconds": result.seconds, "device": str(device)}
+        configuration |= {FINGERPRINT: metadata.fingerprint} | ({NETWORK: network_of(custom)} if custom else {})
         new = NewCheckpoint(
             model=request.sources.model,
             dataset=name,
@@ -151,10 +158,12 @@ def _check_folder(folder: Path) -> None:
         raise BadInput(f"checkpoints cannot be written to {folder}", "name another folder with --checkpoint-dir")
 
 
-def _new_model(spec: str, dataset: Dataset, seed: int) -> nn.Module:
-    torch.manual_seed(seed)
+def _new_model(spec: str, dataset: Dataset, seed: int) -> tuple[nn.Module, CustomModel | None]:
+    """Returns the untrained model, and what is known of it where it is a user's own."""
+    custom: CustomModel | None = None
     if is_custom(spec):
-        module = load_factory(spec, shape=dataset.shape, num_classes=dataset.num_classes).module
+        custom = load_factory(spec, shape=dataset.shape, num_classes=dataset.num_classes, seed=seed)
+        module = custom.module
     else:
         build(spec, shape=dataset.shape, num_classes=dataset.num_classes)  # names are checked before data are read
         torch.manual_seed(seed)
@@ -164,16 +173,19 @@ def _new_model(spec: str, dataset: Dataset, seed: int) -> nn.Module:
         )
     module.eval()
     check_output(module, spec, dataset.shape, dataset.num_classes)
-    return module.train()
+    return module.train(), custom
 
 
 def _train(
-    model: nn.Module, dataset: Dataset, settings: TrainSettings, device: torch.device, resume_file: Path,
-    watcher: Watcher,
+    model: nn.Module, custom: CustomModel | None, dataset: Dataset, settings: TrainSettings, device: torch.device,
+    resume_file: Path, watcher: Watcher,
 ) -> TrainResult:  # fmt: skip
     images = len(dataset.indices("train"))
     watcher.say(f"training on {images:,} inputs for {settings.epochs} epochs at sigma {settings.sigma:g} on {device}")
     steps_done, note = 0, ""
+    # The code of a user's own network may change between two calls; that of the zoo does not.
+    fresh = fingerprint_of(model.eval(), dataset.shape) if custom else None
+    model.train()
 
     def on_step(progress: StepProgress) -> None:
         nonlocal steps_done
@@ -189,8 +201,9 @@ def _train(
 
     try:
         result = train(
-            model, dataset, settings, device=device, on_epoch=on_epoch, on_step=on_step, resume_file=resume_file
-        )
+            model, dataset, settings, device=device, on_epoch=on_epoch, on_step=on_step, resume_file=resume_file,
+            network=fresh,
+        )  # fmt: skip
     finally:
         watcher.end()
     if result.restarted:
@@ -200,15 +213,17 @@ def _train(
     return result
 
 
-def _slot(request: TrainRequest, dataset: str, settings: TrainSettings) -> str:
+def _slot(request: TrainRequest, custom: CustomModel | None, dataset: str, settings: TrainSettings) -> str:
     """Returns a name for the state of a training in progress; equal requests share it."""
-    key = json.dumps([request.sources.model, dataset, asdict(settings)], sort_keys=True, default=str)
+    model = origin_sha256(custom.origin, custom.spec) if custom else request.sources.model
+    key = json.dumps([model, dataset, asdict(settings)], sort_keys=True, default=str)
     return f"training-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def _metadata(
-    request: TrainRequest, dataset: Dataset, name: str, settings: TrainSettings, result: TrainResult
-) -> CheckpointMetadata:
+    request: TrainRequest, custom: CustomModel | None, dataset: Dataset, name: str, settings: TrainSettings,
+    result: TrainResult,
+) -> CheckpointMetadata:  # fmt: skip
     config: dict[str, Any] = asdict(settings)
     return CheckpointMetadata(
         model=request.sources.model,
@@ -223,4 +238,5 @@ def _metadata(
         accuracy_noisy=result.accuracy_noisy,
         calibration_indices=tuple(int(index) for index in dataset.calibration_indices),
         config=config,
+        network=origin_sha256(custom.origin, custom.spec) if custom else "",
     )

@@ -38,7 +38,8 @@ class CheckpointMetadata:
     """What a checkpoint says about itself. `shape` is (C, H, W), `sigma` in pixel units, accuracies in [0, 1].
 
     `calibration_indices` are the positions in the training file that were held out of training. Normalisation is not
-    here: it is a buffer of the model.
+    here: it is a buffer of the model. `fingerprint` is what the network computed when it was saved, `network` a hash of
+    where a factory lies, which keeps files of two networks apart that are equal otherwise.
     """
 
     model: str
@@ -54,6 +55,8 @@ class CheckpointMetadata:
     calibration_indices: tuple[int, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=library_versions)
+    fingerprint: list[list[float | None]] | None = None
+    network: str = ""
 
     def to_json(self) -> str:
         """Returns the header's text: JSON with sorted keys."""

@@ -1,6 +1,7 @@
 """The user's own network: `package.module:factory` or `path/file.py:factory`.
 
 Invariant: whatever goes wrong inside the user's code reaches the user as one line that names the spec and the place.
+What a factory draws at random is a function of a seed, the same in every process.
 """
 
 from __future__ import annotations
@@ -10,19 +11,32 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import json
+import random
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from rsuq_cli.errors import BadInput, nearest
 
 FORM = "write it as package.module:factory or path/file.py:factory"
+
+
+class Origin(NamedTuple):
+    """Where a factory lies, however it was spelled: its file, resolved (None without one), and its name in there."""
+
+    file: Path | None
+    factory: str
 
 
 @dataclass(frozen=True)
@@ -34,43 +48,94 @@ class CustomModel:
     source_file: Path | None
     source_sha256: str
 
+    @property
+    def origin(self) -> Origin:
+        """Where the factory lies."""
+        return Origin(self.source_file, self.spec.rpartition(":")[2])
+
 
 def is_custom(spec: str) -> bool:
     """Returns whether a `--model` value names a factory rather than an architecture of the zoo."""
     return ":" in spec or spec.endswith(".py")
 
 
-def load_factory(spec: str, *, shape: tuple[int, int, int], num_classes: int) -> CustomModel:
+def load_factory(
+    spec: str, *, shape: tuple[int, int, int], num_classes: int, seed: int = 0, file: Path | None = None
+) -> CustomModel:
     """Returns the network that the factory `spec` makes for images of `shape` = (C, H, W).
 
     The factory is called with those of `shape` and `num_classes` that its signature names, as keywords. The source's
-    folder (for a file) or the working directory (for a module) is importable meanwhile.
+    folder (for a file) or the working directory (for a module) is importable meanwhile. `file` is where the source was
+    when the spec was recorded: where it is still there, it is taken, whatever the working directory. What is drawn from
+    the generators of torch, NumPy and Python comes from `seed`. Lazy layers get their shapes.
     Raises BadInput where the file, module or attribute is missing, is not callable, raises, or returns no nn.Module.
     """
     place, _, attribute = spec.rpartition(":")
     if not place or not attribute:
         raise BadInput(f"{spec!r} names no factory", FORM)
     is_file = place.endswith(".py")
-    folder = Path(place).expanduser().resolve().parent if is_file else Path.cwd()
-    with _importable(folder):
-        module = _import_file(Path(place).expanduser(), spec) if is_file else _import_module(place, spec)
+    known = file.resolve() if file is not None and file.is_file() else None
+    path = known or Path(place).expanduser().resolve()
+    folder = path.parent if is_file else _root_of(place, known) if known else Path.cwd()
+    with _importable(folder), _seeded(seed):
+        module = _import_file(path, spec) if is_file else _import_module(place, spec)
         factory = _attribute(module, attribute, spec)
         arguments = _arguments(factory, {"shape": shape, "num_classes": num_classes}, spec)
         try:
             network = factory(**arguments)
         except (Exception, SystemExit) as error:
             raise BadInput(f"{spec}: the factory raised {_one_line(error)}", "run it by itself in Python") from error
-    if not isinstance(network, nn.Module):
-        raise BadInput(f"{spec}: the factory returned a {type(network).__name__}, not a torch.nn.Module", "return one")
+        if not isinstance(network, nn.Module):
+            raise BadInput(
+                f"{spec}: the factory returned a {type(network).__name__}, not a torch.nn.Module", "return one"
+            )
+        _shape_lazy_layers(network, shape, spec)
     source = getattr(module, "__file__", None)
-    source_file = Path(source) if source else None
+    source_file = Path(source).resolve() if source else None
     digest = hashlib.sha256(source_file.read_bytes()).hexdigest() if source_file else ""
     return CustomModel(network, spec, source_file, digest)
 
 
+def origin_of(spec: str) -> Origin:
+    """Returns where a factory lies without calling it; raises BadInput where it cannot be found."""
+    place, _, attribute = spec.rpartition(":")
+    if place.endswith(".py"):
+        return Origin(Path(place).expanduser().resolve(), attribute)
+    with _importable(Path.cwd()), _seeded(0):
+        source = getattr(_import_module(place, spec), "__file__", None)
+    return Origin(Path(source).resolve() if source else None, attribute)
+
+
+def shapes_sha256(module: nn.Module) -> str:
+    """Returns the hex sha256 over the names and shapes of a state dict."""
+    shapes = {name: list(value.shape) for name, value in module.state_dict().items()}
+    return hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()
+
+
+def _root_of(name: str, file: Path) -> Path:
+    """Returns the folder in which the module `name` is found, if its source is `file`."""
+    inside = name.count(".") + (file.name == "__init__.py")
+    return file.parents[min(inside, len(file.parents) - 1)]
+
+
+def _shape_lazy_layers(network: nn.Module, shape: tuple[int, int, int], spec: str) -> None:
+    """Runs one forward pass through a network with layers that learn their sizes from it; others are left alone."""
+    values = chain(network.parameters(), network.buffers())
+    if not any(isinstance(value, UninitializedParameter | UninitializedBuffer) for value in values):
+        return
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(2, *shape))
+    except Exception as error:  # whatever the user's network raises
+        raise BadInput(
+            f"{spec}: a forward pass on {[2, *shape]} raised {_one_line(error)}", "it must take the data's shape"
+        ) from error
+    network.train(was_training)
+
+
 def _import_file(path: Path, spec: str) -> ModuleType:
     """Returns the module made by running `path`, registered under a name of its own so that classes can be found."""
-    path = path.resolve()
     if not path.is_file():
         raise BadInput(f"{spec}: there is no file {path}", FORM)
     name = f"rsuq_model_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
@@ -139,6 +204,21 @@ def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or "no message"
     place = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
     return f"{type(error).__name__}: {text}{place}"
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Makes what is drawn a function of `seed`, and gives the generators back as they were."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
 
 
 @contextlib.contextmanager

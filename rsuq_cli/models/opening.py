@@ -32,9 +32,9 @@ class LoadedModel:
 
     `weights_sha256` is the hash of the weights file; for a factory's own weights, of its state dict and source file
     together (its source may hold constants). `source_sha256` is the hash of a factory's file, "" for the zoo. `source`
-    says where the weights come from; `metadata` is what the weights file says about itself. `normalisation` is the one
-    in force where a zoo model's weights hold none, else None. `notes` are lines that whoever named the weights should
-    read.
+    says where the weights come from, `source_file` where a factory lies; `metadata` is what the weights file says about
+    itself. `normalisation` is the one in force where a zoo model's weights hold none, else None. `notes` are lines that
+    whoever named the weights should read.
     """
 
     module: nn.Module
@@ -45,6 +45,7 @@ class LoadedModel:
     metadata: dict[str, Any]
     normalisation: Statistics | None = None
     notes: tuple[str, ...] = ()
+    source_file: Path | None = None
 
 
 def open_model(
@@ -55,20 +56,23 @@ def open_model(
     weights: Path | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    file: Path | None = None,
+    seed: int = 0,
 ) -> LoadedModel:
     """Returns the model `spec` (a name of the zoo, or a factory) with its weights, on the CPU.
 
-    `mean` and `std` per channel stand in where a zoo model's weights file holds no normalisation. Raises BadInput for
+    `mean` and `std` per channel stand in where a zoo model's weights file holds no normalisation. `file` is where a
+    factory's source was when the spec was recorded, `seed` that of what a factory draws. Raises BadInput for
     an unknown name, a factory that fails, a zoo model without weights, weights of another architecture, class count
     or input shape, and a network whose output is not `[2, num_classes]`.
     """
     custom: CustomModel | None = None
     if is_custom(spec):
-        custom = load_factory(spec, shape=shape, num_classes=num_classes)
+        custom = load_factory(spec, shape=shape, num_classes=num_classes, seed=seed, file=file)
         module = custom.module
     else:
         module = build(spec, shape=shape, num_classes=num_classes, mean=mean, std=std)
-    source_sha256 = custom.source_sha256 if custom else ""
+    source_sha256, source_file = (custom.source_sha256, custom.source_file) if custom else ("", None)
     metadata: dict[str, Any] = {}
     fit = Fit(normalised=True, notes=())
     if weights is not None:
@@ -84,7 +88,7 @@ def open_model(
     check_output(module, spec, shape, num_classes)
     outside = Statistics(tuple(mean), tuple(std)) if mean and std else NONE.for_channels(shape[0], shape[0])
     normalisation = None if custom or fit.normalised else outside
-    return LoadedModel(module, spec, digest, source_sha256, source, metadata, normalisation, fit.notes)
+    return LoadedModel(module, spec, digest, source_sha256, source, metadata, normalisation, fit.notes, source_file)
 
 
 def content_sha256(module: nn.Module, *, salt: str = "") -> str:

@@ -6,7 +6,7 @@ replaced together, in one transaction, so that they always come from one evaluat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from sqlalchemy import delete, or_, select
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import CheckpointRow, finite
 from rsuq_cli.results.tables import Metric, OodScore, table_of
-from rsuq_cli.results.writer import CHECKPOINT, _insert_missing, newest_checkpoint
+from rsuq_cli.results.writer import CHECKPOINT, _insert_missing, checkpoint_row
 
 OOD_SCORE, METRIC = table_of(OodScore), table_of(Metric)
 DIFFERENCE = "auroc_difference"
@@ -78,14 +78,19 @@ def replace_metrics(db: Database, run_id: int, rows: Sequence[MetricRow]) -> Non
 
 
 def newest_held_out_checkpoint(
-    db: Database, model: str, prefix: str, suffix: str, sigma: float
+    db: Database, is_of_model: Callable[[CheckpointRow], bool], prefix: str, suffix: str, sigma: float
 ) -> CheckpointRow | None:
-    """Returns the checkpoint recorded last for model, sigma and any data set whose name begins and ends like that."""
+    """Returns the checkpoint of a model recorded last for sigma and any data set whose name begins and ends like that.
+
+    `is_of_model` tells whether a checkpoint is of the model.
+    """
     c = CHECKPOINT.c
-    wanted = select(c.dataset).where(c.model == model, c.sigma == finite("sigma", sigma))
+    wanted = select(CHECKPOINT).where(c.sigma == finite("sigma", sigma))
     with db.read() as connection:
-        names = connection.execute(wanted.order_by(c.created_at.desc(), c.id.desc())).scalars().all()
-    for name in names:
-        if name.startswith(prefix) and name.endswith(suffix) and (suffix or "@" not in name[len(prefix) :]):
-            return newest_checkpoint(db, model, name, sigma)
+        rows = connection.execute(wanted.order_by(c.created_at.desc(), c.id.desc())).mappings().all()
+    for row in map(checkpoint_row, rows):
+        name = row.dataset
+        fits = name.startswith(prefix) and name.endswith(suffix) and (suffix or "@" not in name[len(prefix) :])
+        if fits and is_of_model(row):
+            return row
     return None

@@ -58,6 +58,7 @@ __all__ = [
     "SampleRow",
     "StoredEdges",
     "add_scoring",
+    "checkpoints_of_data",
     "configurations_of",
     "evidence_without_samples",
     "find_runs",
@@ -98,6 +99,15 @@ def newest_checkpoint(db: Database, model: str, dataset: str, sigma: float) -> C
     with db.read() as connection:
         row = connection.execute(wanted.order_by(c.created_at.desc(), c.id.desc()).limit(1)).mappings().first()
     return None if row is None else checkpoint_row(row)
+
+
+def checkpoints_of_data(db: Database, dataset: str, sigma: float) -> list[CheckpointRow]:
+    """Returns every checkpoint recorded for (dataset, sigma), whatever its model, the newest first."""
+    c = CHECKPOINT.c
+    wanted = select(CHECKPOINT).where(c.dataset == dataset, c.sigma == finite("sigma", sigma))
+    with db.read() as connection:
+        rows = connection.execute(wanted.order_by(c.created_at.desc(), c.id.desc())).mappings().all()
+    return [checkpoint_row(row) for row in rows]
 
 
 def checkpoint_row(row: RowMapping) -> CheckpointRow:

@@ -20,6 +20,7 @@ from torch import nn
 
 from rsuq_cli.datasets.dataset import Dataset, Split, pixels
 from rsuq_cli.errors import BadInput
+from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.training.augment import augment
 from rsuq_cli.training.objectives import add_noise, objective_named
 from rsuq_cli.training.resume import EpochRecord, ResumeState, fingerprint, load_state, save_state
@@ -72,12 +73,15 @@ def train(
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_step: Callable[[StepProgress], None] | None = None,
     resume_file: Path | None = None,
+    network: Fingerprint | None = None,
 ) -> TrainResult:
     """Trains `model` in place with SGD (Nesterov momentum), leaves it on `device` in eval mode, returns what happened.
 
     With `resume_file` the state is kept there after every epoch, and the same call goes on after the last finished
-    one; a file of another run is replaced. KeyboardInterrupt passes through. The file stays: the caller removes it
-    when the checkpoint is safe. The caller seeds torch before building the model, if weights must be reproducible.
+    one; a file of another run is replaced. `network` is what the untrained model computes, given where its code may
+    have changed since: the file of one that computed something else is not used. KeyboardInterrupt passes through. The
+    file stays: the caller removes it when the checkpoint is safe. The caller seeds torch before building the model, if
+    weights must be reproducible.
     Raises BadInput for too little training data, a model without parameters, a run that diverges, too little
     memory on the device, and a resume file that cannot be written.
     """
@@ -88,7 +92,9 @@ def train(
     try:
         # Dropout and the like draw from torch's global generator: seeded here, and given back as it was.
         with torch.random.fork_rng(devices=devices), _precision(settings, device):
-            return _Trainer(model, dataset, split, evaluation, settings, device).run(on_epoch, on_step, resume_file)
+            return _Trainer(model, dataset, split, evaluation, settings, device, network).run(
+                on_epoch, on_step, resume_file
+            )
     except torch.OutOfMemoryError as error:
         raise BadInput(
             f"out of memory on {device} at a batch size of {settings.batch_size}", "give a smaller --batch-size"
@@ -129,11 +135,13 @@ class _Trainer:
         evaluation: Split,
         settings: TrainSettings,
         device: torch.device,
+        network: Fingerprint | None,
     ) -> None:
         self.model = model.to(device)
         self.settings = settings
         self.device = device
         self.evaluation = evaluation
+        self.network = network
         self.fingerprint = fingerprint(settings, model, split, evaluation)
         self.images, self.labels = split.images.to(device), split.labels.to(device)
         self.crop, self.flip = dataset.augment_crop, dataset.augment_flip
@@ -162,7 +170,8 @@ class _Trainer:
             history.append(record)
             if resume_file is not None:
                 state = self.model.state_dict(), self.optimizer.state_dict()
-                save_state(resume_file, ResumeState(self.fingerprint, *state, tuple(history)))
+                computed = self.network.to_json() if self.network else None
+                save_state(resume_file, ResumeState(self.fingerprint, *state, tuple(history), computed))
             if on_epoch is not None:
                 on_epoch(record)
         self.model.eval()
@@ -186,6 +195,10 @@ class _Trainer:
             return [], f"{path} is damaged"
         if state.fingerprint != self.fingerprint:
             return [], f"{path} belongs to a run of other settings, data or network"
+        if self.network and state.computed is None:
+            return [], f"{path} does not say what the network computed"
+        if self.network and not self.network.agrees(Fingerprint.of_json(state.computed or [])):
+            return [], f"the network computes something else than when {path} was begun"
         self.model.load_state_dict(state.model)
         self.optimizer.load_state_dict(state.optimizer)
         return list(state.history), ""

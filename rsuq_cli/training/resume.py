@@ -34,12 +34,17 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class ResumeState:
-    """What a run needs to go on after its last finished epoch. No random state: that follows from seed and epoch."""
+    """What a run needs to go on after its last finished epoch. No random state: that follows from seed and epoch.
+
+    `fingerprint` is the hash of what must be equal for it, `computed` the fingerprint of the network before its first
+    epoch, None for one whose code does not change.
+    """
 
     fingerprint: str
     model: dict[str, Any]
     optimizer: dict[str, Any]
     history: tuple[EpochRecord, ...]
+    computed: list[list[float | None]] | None = None
 
 
 def fingerprint(settings: TrainSettings, model: nn.Module, train: Split, evaluation: Split) -> str:

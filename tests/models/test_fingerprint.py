@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from rsuq_cli.models.fingerprint import PROBES, Fingerprint, fingerprint_of, probes
+from rsuq_cli.fingerprint import Fingerprint
+from rsuq_cli.models.fingerprint import PROBES, fingerprint_of, probes
 
 SHAPE = (1, 4, 4)
 

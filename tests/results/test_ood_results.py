@@ -107,8 +107,8 @@ def test_the_newest_checkpoint_with_classes_held_out_is_found(db: Database) -> N
         record_checkpoint(db, new)
     # One for images of another size is for other data.
     for suffix, dataset in (("", "digits-without-1"), ("@16", "digits-without-1@16")):
-        found = newest_held_out_checkpoint(db, "cnn", "digits-without-", suffix, 0.25)
+        found = newest_held_out_checkpoint(db, lambda row: row.model == "cnn", "digits-without-", suffix, 0.25)
         assert found is not None
         assert found.dataset == dataset
-    assert newest_held_out_checkpoint(db, "cnn", "digits-without-", "@32", 0.25) is None
-    assert newest_held_out_checkpoint(db, "mlp", "digits-without-", "", 0.25) is None
+    assert newest_held_out_checkpoint(db, lambda row: row.model == "cnn", "digits-without-", "@32", 0.25) is None
+    assert newest_held_out_checkpoint(db, lambda row: row.model == "mlp", "digits-without-", "", 0.25) is None
