@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, betaincc, betainccinv, betaincinv, ndtri, rel_entr
+from scipy.special import betainc, betaincc, betainccinv, betaincinv, rel_entr
 
 Array = npt.NDArray[np.float64]
 
@@ -220,11 +220,3 @@ class Known:
 
     def upper(self, amount: npt.ArrayLike, *, shares: int) -> Array:
         return np.asarray(np.clip(np.asarray(amount, dtype=np.float64) + self.unlisted, 0.0, 1.0))
-
-
-def ceiling_radius(n: int, alpha: float, sigma: float) -> float:
-    """Returns the largest radius that n samples can certify, sigma * Phi^-1(alpha^(1/n)), in pixel units; 0 if none.
-
-    It is what an input gets when every one of its n samples speaks for the class.
-    """
-    return max(0.0, sigma * float(ndtri(clopper_pearson_lower(n, n, alpha))))

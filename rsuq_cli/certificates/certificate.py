@@ -11,7 +11,7 @@ guarantees CC (consistent and confident) and NCL (no confident label change).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
@@ -83,12 +83,25 @@ class Method(NamedTuple):
         """The error probability left to the bounds of one guarantee."""
         return self.alpha / self.family_size - self.sampling_error
 
+    def of_run(self, configuration: Mapping[str, Any]) -> Method:
+        """Returns the method as the samples of a run allow it, given everything that its evidence depends on.
+
+        A stopping rule needs bounds that hold at every look, and grid noise takes its sampling error off alpha.
+        """
+        error = float(configuration.get("sampling_error", 0.0))
+        return self._replace(sampling_error=error, anytime="stopping" in configuration)
+
     def bounder(self, total: npt.NDArray[Any]) -> Bounder:
         """Returns the bounds that the error budget allows of counts among `total` samples."""
         return AnyTime(total, self.error_budget) if self.anytime else Sampled(total, self.error_budget)
 
     def ceiling(self, n: int) -> float:
-        """Returns the largest radius that n samples can certify, all of them for the class, in pixel units."""
+        """Returns the largest radius that n samples can certify, all of them for the class, in pixel units; 0 if none.
+
+        sigma * Phi^-1(alpha^(1/n)) where the number of samples is fixed (Cohen et al. 2019, section 3.2.2).
+        """
+        if not self.error_budget > 0:
+            return 0.0
         lower = self.bounder(np.asarray(n)).lower(np.asarray(n), shares=1)
         return self.sigma * float(stays_above_half(lower))
 

@@ -27,7 +27,6 @@ from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.jobs.engines import edges_at, open_engine
 from rsuq_cli.jobs.reopening import Reopened, certify_run_row, reopen
 from rsuq_cli.jobs.request import check_alpha
-from rsuq_cli.jobs.scoring import of_run
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.results.audits import evidence_of
 from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
@@ -206,10 +205,9 @@ class _Audit:
         measure = self.scoring["measure"]
         edges = MeasureEdges(*load_edges(self.db, self.opened.run.id)[measure])
         at = len(edges.edges) if self.scoring["threshold"] is None else edges.position(self.scoring["threshold"])
-        method = of_run(
-            Method(sigma, self.scoring["alpha"], rule, self.scoring["competitors"], self.scoring["family_size"]),
-            self.opened.run.configuration,
-        )
+        method = Method(
+            sigma, self.scoring["alpha"], rule, self.scoring["competitors"], self.scoring["family_size"]
+        ).of_run(self.opened.run.configuration)
         found: dict[tuple[int, str], float] = {}
         inputs = [int(columns["input_index"][row]) for row in chosen]
         for row in evidence_of(self.db, self.opened.run.id, inputs):

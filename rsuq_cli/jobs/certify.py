@@ -30,7 +30,7 @@ from rsuq_cli.jobs.opening import Opened, open_sources
 from rsuq_cli.jobs.recognising import recognised
 from rsuq_cli.jobs.recording import configuration_hash, configuration_of, new_run
 from rsuq_cli.jobs.request import CertifyRequest
-from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, of_run, sample_rows, score_stored
+from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, sample_rows, score_stored
 from rsuq_cli.jobs.standing import Standing, standing_of
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.results.database import Database, open_for_writing
@@ -94,7 +94,7 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
         )  # fmt: skip
         handle = start_run(db, new, fresh=request.fresh)
         give_labels(db, "run", handle.id, request.labels, watcher)
-        scored = _scorings(db, handle.id, of_run(request.method, configuration), thresholds)
+        scored = _scorings(db, handle.id, request.method.of_run(configuration), thresholds)
         warnings = (*opened.warnings, *cautions)
         return _Run(db, handle, split, engine, sampler, edges, scored, watcher, request, warnings).finish()
 
@@ -149,7 +149,7 @@ class _Run:
             f"{run}: {todo:,} inputs{resumed} × {samples:,} samples, {most} "
             f"{_duration(todo * samples / rate)} on {self.engine.device} "
             f"({self.engine.precision}, batches of {self.engine.batch_size}); "
-            f"no radius can exceed {request.ceiling:.3f}"
+            f"no radius can exceed {self.scored[0].method.ceiling(request.n):.3f}"
         )
 
     def _warm_rate(self, samples: int) -> float:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rsuq_cli.certificates.bounds import ceiling_radius
+from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.logs import CertifyLog, LogRow, check_radii, check_size, read_log, rounding
 from rsuq_cli.jobs.request import check_alpha, check_sigma
@@ -111,7 +111,7 @@ def _checked(log: CertifyLog, request: ImportRequest) -> list[str]:
 
 
 def _samples(scoring_id: int, rows: Sequence[LogRow], request: ImportRequest) -> list[SampleRow]:
-    ceiling = ceiling_radius(request.n, request.alpha, request.sigma)
+    ceiling = Method(request.sigma, request.alpha).ceiling(request.n)
     return [
         SampleRow(
             scoring_id=scoring_id,

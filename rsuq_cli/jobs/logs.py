@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from scipy.special import ndtr
 
-from rsuq_cli.certificates.bounds import ceiling_radius
+from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.errors import BadInput
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
@@ -93,7 +93,7 @@ def read_log(path: Path) -> CertifyLog:
 def check_radii(rows: Sequence[LogRow], *, sigma: float, n: int, alpha: float) -> list[str]:
     """Returns a warning where a radius is larger than `n` samples at `alpha` can give, with the alpha that would."""
     largest = max(rows, key=lambda row: row.radius)
-    ceiling, tolerance = ceiling_radius(n, alpha, sigma), rounding(largest)
+    ceiling, tolerance = Method(sigma, alpha).ceiling(n), rounding(largest)
     if largest.radius <= ceiling + tolerance:
         return []
     # Every sample for the class: radius = sigma * ppf(alpha ** (1 / n)).

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rsuq_cli.calibration import chosen_thresholds
-from rsuq_cli.certificates.bounds import ceiling_radius
+from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
@@ -254,7 +254,7 @@ def _evaluation(request: OodRequest, both: Sequence[Side]) -> Evaluation:
     """Returns the settings of the evaluation; raises BadInput where so many bounds leave nothing of alpha."""
     certify = request.certify
     family = sum(map(len, both)) * bounds_per_input(len(request.labels)) if request.simultaneous else 1
-    if ceiling_radius(certify.n, certify.alpha / family, certify.sigma) == 0:
+    if Method(certify.sigma, certify.alpha, family_size=family).ceiling(certify.n) == 0:
         raise BadInput(
             f"{certify.n} samples cannot certify anything for {family:,} bounds at once at alpha {certify.alpha:g}",
             "give a larger --n, or leave --simultaneous out",

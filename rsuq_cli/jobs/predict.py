@@ -31,7 +31,7 @@ from rsuq_cli.jobs.normalisation_of_run import NORMALISATION, recorded, same_nor
 from rsuq_cli.jobs.opening import Opened, open_sources
 from rsuq_cli.jobs.reopening import certify_run_row, reopen
 from rsuq_cli.jobs.request import CertifyRequest
-from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, of_run, sample_rows
+from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, sample_rows
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.opening import LoadedModel
@@ -185,7 +185,7 @@ def _of_run(settings: FromRun, database: str | Path | None, watcher: Watcher) ->
 
 def _scored(run: RunRow, scoring: Mapping[str, Any]) -> Scored:
     method = Method(run.sigma, scoring["alpha"], scoring["rule"], scoring["competitors"], scoring["family_size"])
-    method = of_run(method, run.configuration)
+    method = method.of_run(run.configuration)
     return Scored(scoring["scoring_id"], scoring["measure"], scoring["threshold"], method)
 
 

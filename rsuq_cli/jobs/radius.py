@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from rsuq_cli.certificates.bounds import ceiling_radius
 from rsuq_cli.certificates.certificate import (
     DECISIONS,
     GUARANTEES,
@@ -118,7 +117,7 @@ def single_certificate(request: RadiusRequest) -> dict[str, Any]:
         "radius_cc": _finite(certificate.radius_cc),
         "radius_ncl": _finite(certificate.radius_ncl),
         "radius_uncertain": _finite(certificate.radius_uncertain),
-        "ceiling": None if n is None else ceiling_radius(n, request.alpha / method.family_size, request.sigma),
+        "ceiling": None if n is None else method.ceiling(n),
         "bounds": {
             name: {"lower": float(bound.lower), "upper": float(bound.upper)}
             for name, bound in certificate.bounds.items()

@@ -16,10 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.bounds import ceiling_radius
 from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method, certify
 from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, UnknownThreshold, counts_at_some, decode
-from rsuq_cli.jobs.scoring import of_run
 from rsuq_cli.jobs.totals import Array, Counter, Integers, Totals
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.pictures import certificate_columns, largest_radius
@@ -149,9 +147,13 @@ class _Sweep:
             )
             for stream in (0, 1)
         )
-        key = self.key
-        method = Method(run.sigma, key.alpha, key.rule, key.competitors, key.family_size)  # type: ignore[arg-type]
-        self.counter.add(index, label, certify(selection, estimation, of_run(method, run.configuration)))
+        method = _method(run, self.key)
+        self.counter.add(index, label, certify(selection, estimation, method))
+
+
+def _method(run: RunRow, key: Key) -> Method:
+    method = Method(run.sigma, key.alpha, key.rule, key.competitors, key.family_size)  # type: ignore[arg-type]
+    return method.of_run(run.configuration)
 
 
 def _swept(
@@ -238,7 +240,7 @@ def _counter(run: RunRow, radii: Array, inputs: int, detail: Detail) -> Counter:
 
 def _radii(db: Database, run: RunRow, key: Key, stored: Sequence[Figures], count: int) -> Array:
     """Returns an even grid up to the largest radius there can be, joined with the radii that were asked for."""
-    ceiling = ceiling_radius(run.n, key.alpha / key.family_size, run.sigma) if run.n else 0.0
+    ceiling = _method(run, key).ceiling(run.n) if run.n else 0.0
     largest = max(ceiling, *(largest_radius(db, one.scoring_id) for one in stored)) or run.sigma
     asked = [point.radius for one in stored for point in one.certified_cc]
     return np.union1d(np.linspace(0, largest, count), [radius for radius in asked if radius <= largest])

@@ -16,7 +16,7 @@ from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, UnknownThreshold
 from rsuq_cli.errors import BadInput, RunIncomplete, nearest
 from rsuq_cli.jobs.rescore_request import RescoreRequest
-from rsuq_cli.jobs.scoring import Scored, of_run, score_stored
+from rsuq_cli.jobs.scoring import Scored, score_stored
 from rsuq_cli.jobs.sweep import Plan, SweepPoint, best_measures, best_thresholds, sweep
 from rsuq_cli.measures import MEASURES
 from rsuq_cli.results.database import Database
@@ -124,9 +124,9 @@ def _methods(source: _Source, request: RescoreRequest) -> list[Method]:
     if request.best:
         certificates = len(request.rules) * max(1, len(request.measures))
     methods = [request.method(rule, source.run.sigma, certificates) for rule in request.rules]
-    found = [of_run(method, source.run.configuration) for method in methods]
+    found = [method.of_run(source.run.configuration) for method in methods]
     for method in found:
-        if not method.error_budget > 0 or method.ceiling(source.run.n) == 0.0:
+        if method.ceiling(source.run.n) == 0.0:
             raise BadInput(
                 f"{source.run.n:,} samples at alpha {method.error_budget:g} cannot certify anything",
                 f"give a larger --alpha, or certify with more samples than run {source.run.id}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,15 +31,6 @@ class Scored(NamedTuple):
     measure: str
     threshold: float
     method: Method
-
-
-def of_run(method: Method, configuration: Mapping[str, Any]) -> Method:
-    """Returns the method as the samples of a run allow it, given everything that its evidence depends on.
-
-    A stopping rule needs bounds that hold at every look, and grid noise takes its sampling error off alpha.
-    """
-    error = float(configuration.get("sampling_error", 0.0))
-    return method._replace(sampling_error=error, anytime="stopping" in configuration)
 
 
 class LabelledEvidence(NamedTuple):

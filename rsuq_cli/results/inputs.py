@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, text
 
-from rsuq_cli.certificates.bounds import ceiling_radius
+from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.intervals import wilson_interval
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.results.database import Database
@@ -174,6 +174,11 @@ def per_class(db: Database, selection: Selection) -> list[ClassFigures]:
         ]
 
 
+_CONFIGURATIONS = text("SELECT id, configuration FROM run WHERE id IN :runs").bindparams(
+    bindparam("runs", expanding=True)
+)
+
+
 def ceiling_shares(db: Database, selection: Selection) -> list[CeilingShare]:
     """Returns for every selected scoring how much of it measures n instead of the model."""
     statement = text("""
@@ -189,7 +194,9 @@ def ceiling_shares(db: Database, selection: Selection) -> list[CeilingShare]:
             (one, connection.execute(statement, {"scoring_id": one["scoring_id"]}).mappings().one())
             for one in chosen_scorings(connection, selection)
         ]
-    return [_ceiling_share(one, row) for one, row in rows if row["inputs"]]
+        runs = connection.execute(_CONFIGURATIONS, {"runs": list({one["run_id"] for one, _ in rows})})
+        configurations = {row.id: json.loads(row.configuration) for row in runs}
+    return [_ceiling_share(one, row, configurations[one["run_id"]]) for one, row in rows if row["inputs"]]
 
 
 def _class_figures(one: RowMapping, row: RowMapping, names: Sequence[str] | None) -> ClassFigures:
@@ -209,10 +216,11 @@ def _class_figures(one: RowMapping, row: RowMapping, names: Sequence[str] | None
     )
 
 
-def _ceiling_share(one: RowMapping, row: RowMapping) -> CeilingShare:
+def _ceiling_share(one: RowMapping, row: RowMapping, configuration: Mapping[str, Any]) -> CeilingShare:
+    method = Method(one["sigma"], one["alpha"], one["rule"], one["competitors"], one["family_size"])
     return CeilingShare(
         **{name: one[name] for name in ("run_id", "scoring_id", "model", "measure", "sigma", "n", "alpha")},
-        ceiling=ceiling_radius(one["n"], one["alpha"] / one["family_size"], one["sigma"]),
+        ceiling=method.of_run(configuration).ceiling(one["n"]),
         inputs=row["inputs"],
         at_ceiling=_share(row["full"], row["inputs"]),
         of_right=row["clean_full"] / row["clean"] if row["clean"] else None,

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import betainc, betaincc, betaincinv
-from scipy.stats import beta, binom, binomtest, norm
+from scipy.stats import beta, binom, binomtest
 
 from rsuq_cli.certificates.bounds import (
     Known,
     Sampled,
-    ceiling_radius,
     clopper_pearson_lower,
     clopper_pearson_upper,
 )
@@ -222,14 +221,3 @@ def test_known_masses_are_their_own_bounds_and_never_leave_the_unit_interval() -
     unsure = Known(np.ones(1), np.array([0.2]))
     assert np.array_equal(unsure.lower(masses, shares=1), masses)
     assert np.array_equal(unsure.upper(masses, shares=1), [0.2, 0.5, 1.0])
-
-
-@pytest.mark.parametrize(("n", "radius"), [(10**3, 2.463), (10**4, 3.199), (10**5, 3.811), (10**6, 4.347)])
-def test_ceiling(n: int, radius: float) -> None:
-    assert ceiling_radius(n, 0.001, 1.0) == pytest.approx(radius, abs=6e-4)
-    assert ceiling_radius(n, 0.001, 0.25) <= 0.25 * norm.ppf(0.001 ** (1 / n))
-
-
-def test_too_few_samples_certify_nothing() -> None:
-    assert ceiling_radius(9, 0.001, 1.0) == 0.0  # 0.001^(1/9) = 0.464
-    assert ceiling_radius(10, 0.001, 1.0) > 0.0  # 0.001^(1/10) = 0.501

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import beta, binomtest, norm
 
-from rsuq_cli.certificates.bounds import ceiling_radius
 from rsuq_cli.certificates.certificate import (
     CERTAIN,
     COMPETITORS,
@@ -81,7 +80,7 @@ def test_radii_are_finite_never_negative_and_need_a_decision(samples: tuple[Coun
     assert np.array_equal(found.n, samples[1].votes.sum(axis=-1) + samples[1].unanswered)
     assert (found.certain_count + found.uncertain_count <= found.n).all()
     assert (found.vote_count <= found.n).all()
-    ceilings = np.array([ceiling_radius(int(n), method.alpha, method.sigma) for n in found.n])
+    ceilings = np.array([method._replace(anytime=False).ceiling(int(n)) for n in found.n])
     if method.competitors == "merged":
         assert (found.radius_ncl <= ceilings).all()
 
@@ -124,7 +123,7 @@ def test_full_votes_reach_the_ceiling(n: int, ceiling: float) -> None:
     found = certify(counts([[100, 0]], [[0, 0]]), counts([[n, 0]], [[0, 0]]), Method(0.5))
     for name in ("radius_standard", "radius_cc", "radius_ncl"):
         assert getattr(found, name)[0] == pytest.approx(0.5 * ceiling, abs=5e-4)
-        assert getattr(found, name)[0] == ceiling_radius(n, 0.001, 0.5)
+        assert getattr(found, name)[0] == Method(0.5, 0.001).ceiling(n)
     assert found.at_ceiling.all()
     assert not certify(counts([[100, 0]], [[0, 0]]), counts([[n - 1, 1]], [[0, 0]]), Method(0.5)).at_ceiling.any()
 
@@ -193,7 +192,7 @@ def test_selection_without_a_certain_vote_is_about_the_class_with_most_votes() -
     assert found.class_index.tolist() == found.standard_class.tolist() == [1]
     assert found.decision[0] == UNCERTAIN
     assert found.radius_cc[0] == 0
-    assert found.radius_ncl[0] == ceiling_radius(1000, 0.001, 1.0)
+    assert found.radius_ncl[0] == Method(1.0, 0.001).ceiling(1000)
 
 
 def test_the_standard_class_is_that_of_all_votes() -> None:
@@ -218,7 +217,7 @@ def test_two_classes(method: Method) -> None:
 def test_a_single_class_has_finite_radii(method: Method) -> None:
     found = certify(counts([[90]], [[10]]), counts([[900]], [[100]]), method)
     for name in ("radius_standard", "radius_cc", "radius_ncl"):
-        assert 0 < getattr(found, name)[0] <= ceiling_radius(1000, 0.001, 0.5)
+        assert 0 < getattr(found, name)[0] <= Method(0.5, 0.001).ceiling(1000)
     assert not found.class_wise.any()
 
 
@@ -394,3 +393,14 @@ def test_where_the_selection_has_no_answer_nothing_is_certified() -> None:
         assert not any(getattr(found, name)[0] for name in RADII if name != "radius_uncertain")
         assert found.decision[0] != CERTAIN
         assert found.n.tolist() == [1000, 1000]
+
+
+@pytest.mark.parametrize(("n", "radius"), [(10**3, 2.463), (10**4, 3.199), (10**5, 3.811), (10**6, 4.347)])
+def test_ceiling(n: int, radius: float) -> None:
+    assert Method(1.0, 0.001).ceiling(n) == pytest.approx(radius, abs=6e-4)
+    assert Method(0.25, 0.001).ceiling(n) <= 0.25 * norm.ppf(0.001 ** (1 / n))
+
+
+def test_too_few_samples_certify_nothing() -> None:
+    assert Method(1.0, 0.001).ceiling(9) == 0.0  # 0.001^(1/9) = 0.464
+    assert Method(1.0, 0.001).ceiling(10) > 0.0  # 0.001^(1/10) = 0.501

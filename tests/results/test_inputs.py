@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsuq_cli.certificates.bounds import ceiling_radius
+from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.inputs import SAMPLE_COLUMNS, ceiling_shares, per_class, stream_inputs, where_inputs
@@ -122,7 +122,7 @@ def test_shares_at_the_ceiling(db: Database, rows: pd.DataFrame) -> None:
     assert one.of_right == pytest.approx(rows.at_ceiling[right_class].mean())
     radii = rows.radius_standard[right_class]
     assert one.of_acr == pytest.approx(radii[rows.at_ceiling].sum() / radii.sum())
-    assert one.ceiling == ceiling_radius(1000, 0.001, 0.25)
+    assert one.ceiling == Method(0.25, 0.001).ceiling(1000)
 
 
 def test_nothing_right_has_no_share_and_nothing_stored_no_row(db: Database, made: Any) -> None:
