@@ -80,12 +80,12 @@ class Imported:
 
 
 def import_logs(request: ImportRequest, database: str | Path | None) -> list[Imported]:
-    """Reads every log, then stores each as a run, and returns them in order; nothing is stored if one is unreadable.
+    """Reads every log, then stores each as a run, and returns them in order; nothing is stored if anything fails.
 
     Raises BadInput for a file that is no such log (with the line), DatabaseError where it cannot be kept.
     """
     logs = [(file, read_log(file)) for file in request.files]
-    with open_for_writing(database) as db:
+    with open_for_writing(database) as db, db.transaction():
         return [_import(db, request, file, log) for file, log in logs]
 
 

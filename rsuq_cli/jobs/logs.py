@@ -4,12 +4,13 @@ Invariant: a log is read whole or refused with the number of the line; what is o
 becomes a warning. `correct` is never believed: it follows from `predict` and `label`.
 
 A log is a text of tab-separated columns `idx label predict radius correct time`: the number of the input, its class,
-the class answered (-1 for an abstention), the certified radius (pixel units, usually to three digits), 0 or 1, and the
-time as seconds or h:mm:ss.
+the class answered (-1 for an abstention), the certified radius (pixel units, usually to three digits), 0 or 1 (or True
+or False), and the time as seconds or h:mm:ss. What `rsuq export` wrote is known by its digits: it holds what a run had.
 """
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from collections import Counter
@@ -26,6 +27,12 @@ from rsuq_cli.errors import BadInput
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _NEEDED = COLUMNS[:4]
+# Every line of rsuq's own export, below its header.
+_EXPORTED = re.compile(r"\d+\t\d+\t(?:-1|\d+)\t\d+\.\d{6}\t[01]\t\d+\.\d{3}")
+# What other tools write for 1 and 0.
+_WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+# What a database can hold.
+_LARGEST = 2**63 - 1
 _TIME = re.compile(r"(?:(\d+) days?, )?(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
 # The error probabilities that people state.
 _USUAL_ALPHAS = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0005, 0.0001, 1e-5, 1e-6)
@@ -51,11 +58,15 @@ class LogRow(NamedTuple):
 
 @dataclass(frozen=True)
 class CertifyLog:
-    """A log that was read: one row for each input, ascending, and what is odd about it."""
+    """A log that was read: one row for each input, ascending, and what is odd about it.
+
+    `exported` says that rsuq wrote it, so that no input is missing that its run had.
+    """
 
     rows: tuple[LogRow, ...]
     skip: int
     warnings: tuple[str, ...]
+    exported: bool = False
 
     @property
     def seconds(self) -> float:
@@ -70,7 +81,7 @@ def read_log(path: Path) -> CertifyLog:
         BadInput: it cannot be read, is no such log, or a line is malformed (naming it).
     """
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = _decoded(path.read_bytes())
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}", "name a log file") from error
     except UnicodeDecodeError:
@@ -84,10 +95,13 @@ def read_log(path: Path) -> CertifyLog:
     if not rows:
         raise BadInput(f"{path} has a header and no rows", "name a log with results")
     unique = _without_repeats(rows, warnings)
-    skip = _step(unique, warnings)
+    exported = header == COLUMNS and all(_EXPORTED.fullmatch(line) for _, line in lines)
+    skip, gaps = _step(unique)
+    if exported:
+        skip, gaps = (1 if gaps else skip), []
     _check_correct(rows, warnings)
     _check_abstentions(unique, warnings)
-    return CertifyLog(tuple(unique), skip, tuple(warnings))
+    return CertifyLog(tuple(unique), skip, (*warnings, *gaps), exported)
 
 
 def check_radii(rows: Sequence[LogRow], *, sigma: float, n: int, alpha: float) -> list[str]:
@@ -114,8 +128,12 @@ def check_radii(rows: Sequence[LogRow], *, sigma: float, n: int, alpha: float) -
 
 
 def check_size(log: CertifyLog, *, dataset: str, size: int | None, classes: int | None) -> list[str]:
-    """Returns warnings about inputs and labels that a data set of `size` test inputs and `classes` does not have."""
+    """Returns warnings about inputs and labels that a data set of `size` test inputs and `classes` does not have.
+
+    rsuq's own export has every input that its run had, in whichever split.
+    """
     found = []
+    size = None if log.exported else size
     if size is not None and (beyond := [row for row in log.rows if row.input_index >= size]):
         found.append(
             f"line {beyond[0].line}: input {beyond[0].input_index} is not among the {size:,} test inputs of {dataset}"
@@ -143,7 +161,7 @@ def _header(
 ) -> tuple[tuple[str, ...], list[tuple[int, str]]]:
     names = tuple(name.strip().lower() for name in numbered[0][1].split("\t"))
     if missing := [name for name in _NEEDED if name not in names]:
-        if len(names) == len(COLUMNS) and all(_is_number(cell) for cell in names[:5]):
+        if len(names) == len(COLUMNS) and all(_is_number(cell) for cell in names[:4]):
             warnings.append(f"there is no header: the columns are taken to be {' '.join(COLUMNS)}")
             return COLUMNS, numbered
         raise BadInput(
@@ -179,7 +197,7 @@ def _row(header: tuple[str, ...], number: int, line: str) -> LogRow:
     index, label, predict = (_whole(name, values[name]) for name in ("idx", "label", "predict"))
     if index < 0 or label < 0 or predict < -1:
         raise ValueError("idx and label are 0 or more, predict -1 or more")
-    correct = _number("correct", values["correct"]) if values.get("correct") else None
+    correct = _truth(values["correct"]) if values.get("correct") else None
     decimals = len(values["radius"].partition(".")[2]) if "e" not in values["radius"].lower() else 3
     return LogRow(number, index, label, predict, radius, correct, _seconds(values.get("time", "")), decimals)
 
@@ -203,11 +221,13 @@ def _without_repeats(rows: Sequence[LogRow], warnings: list[str]) -> list[LogRow
     return sorted(first.values(), key=lambda row: row.input_index)
 
 
-def _step(rows: Sequence[LogRow], warnings: list[str]) -> int:
+def _step(rows: Sequence[LogRow]) -> tuple[int, list[str]]:
+    """Returns which every k-th input the rows are, most of them at least, and warnings where some are not there."""
     indices = [row.input_index for row in rows]
     steps = Counter(later - earlier for earlier, later in pairwise(indices))
     if not steps:
-        return 1
+        return 1, []
+    warnings = []
     step = steps.most_common(1)[0][0]
     present = set(indices)
     missing = [index for index in range(indices[0], indices[-1], step) if index not in present]
@@ -219,7 +239,7 @@ def _step(rows: Sequence[LogRow], warnings: list[str]) -> int:
         )
     if off := [index for index in indices if (index - indices[0]) % step]:
         warnings.append(f"most rows are every {step}th input, but {len(off):,} are not, such as input {off[0]}")
-    return step
+    return step, warnings
 
 
 def _check_correct(rows: Sequence[LogRow], warnings: list[str]) -> None:
@@ -249,13 +269,24 @@ def _rows_are(count: int) -> str:
     return "1 row is" if count == 1 else f"{count:,} rows are"
 
 
+def _decoded(content: bytes) -> str:
+    # Windows' shells write what they redirect as UTF-16.
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf16 else "utf-8-sig")
+
+
 def _whole(name: str, cell: str) -> int:
-    if cell.isdecimal():
-        return int(cell)
-    value = _number(name, cell)
+    value = int(cell) if cell.isdecimal() and len(cell) < 1000 else _number(name, cell)
     if value != int(value):
         raise ValueError(f"{name} {cell!r} is no whole number")
+    if value > _LARGEST:
+        raise ValueError(f"{name} {cell if len(cell) < 40 else cell[:37] + '...'} is too large")
     return int(value)
+
+
+def _truth(cell: str) -> float:
+    word = _WORDS.get(cell.lower())
+    return _number("correct", cell) if word is None else word
 
 
 def _number(name: str, cell: str) -> float:

@@ -66,6 +66,7 @@ class Database:
         self.url = location.url
         self.path = location.path
         self.engine = engine
+        self._open: Connection | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -81,13 +82,22 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """Yields a connection whose work is committed at the end, or undone as a whole if anything raises.
 
+        A transaction inside another is part of it, so that several writes can be made one.
+
         Raises:
             DatabaseError: locked for too long, read-only, out of space, damaged, or out of reach.
         """
+        if self._open is not None:
+            yield self._open
+            return
         with explained(self.location), self.engine.connect() as connection:
             connection = connection.execution_options(rsuq_begin="BEGIN IMMEDIATE")
             with connection.begin():
-                yield connection
+                self._open = connection
+                try:
+                    yield connection
+                finally:
+                    self._open = None
 
     def close(self) -> None:
         """Closes every connection."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from commandline import query, refused, rsuq
 from samples import Sample
+
+from rsuq_cli.errors import DatabaseError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,3 +142,45 @@ def test_what_cannot_be_exported_is_refused_in_one_line(certified: Any, place: P
     (place.work / "out.tsv").write_text("older")
     assert "--force replaces it" in refused(rsuq("export", 1, "--scoring", 1, "--output", "out.tsv"))
     assert (place.work / "out.tsv").read_text() == "older"
+
+
+@pytest.mark.parametrize("subset", [("--skip", 17), ("--skip", 3, "--limit", 5), ("--split", "train", "--limit", 9)])
+def test_an_export_comes_back_with_its_figures_and_without_warnings(
+    place: Place, trained: Path, subset: tuple[object, ...]
+) -> None:
+    settings = ("--model", "mlp", "--threshold", 0.9, "--n0", 20, "--n", 100, "--radii", "0,0.1")
+    shutil.copytree(trained.parent, place.work, dirs_exist_ok=True)
+    certified = rsuq("certify", *settings, *subset, "--format", "json")
+    assert certified.exit_code == 0, certified.stderr
+    assert rsuq("export", 1, "--output", "own.tsv").exit_code == 0
+    result = rsuq("import", "own.tsv", "--dataset", "digits", "--model", "mlp", "--sigma", 0.25, "--n", 100)
+    assert result.exit_code == 0
+    assert "warning" not in result.stderr
+    (own,) = certified.json
+    (back,) = [one for one in rsuq("report", "--radii", "0,0.1", "--format", "json").json if one["kind"] == "import"]
+    for name in ("inputs", "certified_standard"):
+        assert back[name] == own[name]
+    assert back["acr_standard"] == pytest.approx(own["acr_standard"], abs=1e-6)
+    assert back["warnings"] == []
+
+
+def test_a_failure_leaves_no_run_behind(log: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = log.read_text()
+    (place.work / "large.tsv").write_text(text + f"{2**64}\t1\t1\t0.25\t1\t1\n")
+    assert f"line 12: idx {2**64} is too large" in refused(rsuq("import", log, "large.tsv", *FLAGS))
+    assert not place.database.exists()
+    assert rsuq("import", log, *FLAGS).exit_code == 0
+
+    (place.work / "other.tsv").write_text(text.replace("0.529", "0.6"))
+    (place.work / "third.tsv").write_text(text.replace("0.529", "0.7"))
+    stored: list[object] = []
+
+    def fails_at_the_second(*arguments: object) -> None:
+        stored.append(arguments)
+        if len(stored) == 2:
+            raise DatabaseError("the disk is full", "make room")
+
+    monkeypatch.setattr("rsuq_cli.jobs.importing.store_samples", fails_at_the_second)
+    assert "the disk is full" in refused(rsuq("import", "other.tsv", "third.tsv", *FLAGS), exit_code=4)
+    assert query(place.database, "SELECT count(*) FROM run") == [(1,)]
+    assert query(place.database, "SELECT count(*) FROM scoring") == [(1,)]

@@ -185,3 +185,60 @@ def test_inputs_and_classes_that_the_data_set_does_not_have(write) -> None:  # t
     (short,) = check_size(log, dataset="cifar10", size=10_000, classes=10)
     assert short == "5 rows do not reach the end of the 10,000 test inputs of cifar10"
     assert math.isclose(log.seconds, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f"{2**63}\t1\t1\t0.5\t1\t1", f"line 3: idx {2**63} is too large"),
+        ("9" * 5000 + "\t1\t1\t0.5\t1\t1", "line 3: idx '9+' is no finite number"),
+        ("1e300\t1\t1\t0.5\t1\t1", "line 3: idx 1e300 is too large"),
+        ("inf\t1\t1\t0.5\t1\t1", "line 3: idx 'inf' is no finite number"),
+        (f"2\t{2**63}\t1\t0.5\t1\t1", "line 3: label .* is too large"),
+        (f"2\t1\t{2**64}\t0.5\t1\t1", "line 3: predict .* is too large"),
+        ("2\t1\t1\tinf\t1\t1", "line 3: radius 'inf' is no finite number"),
+        ("2\t1\t1\t0.5\tperhaps\t1", "line 3: correct 'perhaps' is no number"),
+        ("total\t4\t\t\t\t0:10:00", "line 3: radius '' is no number"),
+    ],
+)
+def test_what_no_database_can_hold_is_named_by_its_line(write, line: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(BadInput, match=message):
+        read_log(write(*rows(0), line, *rows(3)))
+    assert read_log(write(f"{2**63 - 1}\t1\t1\t0.5\t1\t1")).rows[0].input_index == 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("True", "False"), ("true", "false"), ("TRUE", "FALSE"), ("yes", "no"), ("1.0", "0.0")]
+)
+def test_correct_may_be_a_word(write, right: str, wrong: str) -> None:  # type: ignore[no-untyped-def]
+    lines = [f"0\t1\t1\t0.5\t{right}\t1", f"1\t1\t2\t0.5\t{wrong}\t1"]
+    log = read_log(write(*lines))
+    assert ([row.correct for row in log.rows], log.warnings) == ([1.0, 0.0], ())
+    (warning,) = read_log(write(*lines, header=None)).warnings
+    assert warning.startswith("there is no header")
+    (warning,) = read_log(write(f"0\t1\t1\t0.5\t{wrong}\t1")).warnings
+    assert warning.startswith("line 2: correct is 0 where predict and label say 1")
+
+
+def test_columns_in_another_order_and_without_a_time_are_read(write) -> None:  # type: ignore[no-untyped-def]
+    log = read_log(write("0.5\t1\t2\t7", header="radius\tlabel\tpredict\tidx"))
+    row = log.rows[0]
+    assert (row.input_index, row.label, row.predict, row.radius, row.correct, row.seconds) == (7, 1, 2, 0.5, None, 0.0)
+
+
+def test_what_windows_redirects_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "log.tsv"
+    path.write_bytes(f"{HEADER}\r\n{GOOD[0]}\r\n".encode("utf-16"))
+    assert len(read_log(path).rows) == 1
+
+
+def test_an_export_of_rsuq_has_no_gaps_and_another_log_has(write) -> None:  # type: ignore[no-untyped-def]
+    own = [f"{index}\t1\t1\t0.250000\t1\t0.010" for index in (1, 4, 9, 16)]
+    log = read_log(write(*own))
+    assert (log.exported, log.skip, log.warnings) == (True, 1, ())
+    assert check_size(log, dataset="digits", size=10, classes=2) == []
+    (warning,) = check_size(log, dataset="digits", size=10, classes=1)
+    assert "class 1 is not among the 1" in warning
+    other = read_log(write(*own, "25\t1\t1\t0.25\t1\t0.010"))
+    assert not other.exported
+    assert "are missing" in other.warnings[0]
