@@ -19,6 +19,7 @@ from rsuq_cli.commands import (
     db,
     exporting,
     importing,
+    models,
     ood,
     predict,
     quickstart,
@@ -87,6 +88,7 @@ app.command("export", rich_help_panel=KEEP, short_help="The certificate of every
     exporting.export
 )
 app.add_typer(runs.app, name="runs", rich_help_panel=KEEP)
+app.add_typer(models.app, name="models", rich_help_panel=KEEP)
 app.add_typer(db.app, name="db", rich_help_panel=KEEP)
 with_pages(app)
 

@@ -116,6 +116,47 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("take one away", "rsuq runs tag 1 --remove baseline"),
         Example("and then", "rsuq runs tag 1 paper && rsuq report --tag paper"),
     ),
+    "models list": (
+        Example("what there is", "rsuq models list"),
+        Example("those for one data set", "rsuq models list --where 'dataset = \"digits\"'"),
+        Example("what belongs to a paper, for a script", "rsuq models list --tag paper --format json"),
+    ),
+    "models show": (
+        Example("everything about checkpoint 1", "rsuq models show 1"),
+        Example("the one that is called final", "rsuq models show final"),
+        Example("its training, for a plot of your own", "rsuq models show 1 --format json"),
+    ),
+    "models delete": (
+        Example("one that is not needed; it says what goes, and asks", "rsuq models delete 1"),
+        Example("in a script", "rsuq models delete 1 --yes"),
+        Example("only out of the database", "rsuq models delete 1 --keep-file"),
+    ),
+    "models export": (
+        Example("weights and a card, in a folder of their own", "rsuq models export 1"),
+        Example("in a folder that you name", "rsuq models export 1 --output resnet20-for-pets"),
+        Example("again, with what was certified since", "rsuq models export 1 --output mine --force"),
+    ),
+    "models import": (
+        Example("what a colleague exported", "rsuq models import cnn-digits.safetensors"),
+        Example("published weights",
+                "rsuq models import a.pth --model resnet110 --sigma 0.5 --dataset cifar10"),
+        Example("with a name to find it by", "rsuq models import a.safetensors --name theirs"),
+    ),
+    "models name": (
+        Example("a name to remember", "rsuq models name 1 final"),
+        Example("another one", 'rsuq models name final "almost final"'),
+        Example("none", "rsuq models name 1 --clear"),
+    ),
+    "models note": (
+        Example("what should not be forgotten", 'rsuq models note 1 "trained without flips"'),
+        Example("of the one that is called final", 'rsuq models note final "as in the paper"'),
+        Example("take it away", "rsuq models note 1 --clear"),
+    ),
+    "models tag": (
+        Example("two words to find it by", "rsuq models tag 1 paper final"),
+        Example("take one away", "rsuq models tag 1 --remove final"),
+        Example("and then", "rsuq models tag 1 paper && rsuq models list --tag paper"),
+    ),
     "db path": (
         Example("where the results are", "rsuq db path"),
         Example("a query of your own", 'sqlite3 "$(rsuq db path)" "SELECT id, model, status FROM run"'),

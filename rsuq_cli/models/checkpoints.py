@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,23 @@ def save_checkpoint(folder: Path, module: nn.Module, metadata: CheckpointMetadat
 
     Raises BadInput where the folder cannot be written or the disk is full; nothing half-written is left.
     """
-    # Clones, since safetensors refuses tensors that share memory (tied weights of a network of the user's own).
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}
-    content = safetensors.torch.save(tensors, metadata={HEADER_KEY: metadata.to_json()})
+    content = as_safetensors(module.state_dict(), metadata)
     digest = hashlib.sha256(content).hexdigest()
-    name = f"{_slug(metadata.model)}-{_slug(metadata.dataset)}-sigma{metadata.sigma:g}-{digest[:8]}.safetensors"
+    name = checkpoint_file_name(metadata.model, metadata.dataset, metadata.sigma, digest)
     write_atomically(folder / name, content)
     return SavedCheckpoint(folder / name, digest)
+
+
+def checkpoint_file_name(model: str, dataset: str, sigma: float, sha256: str, suffix: str = ".safetensors") -> str:
+    """Returns what a checkpoint's file is called: what it is, and the beginning of its hash."""
+    return f"{_slug(model)}-{_slug(dataset)}-sigma{sigma:g}-{sha256[:8]}{suffix}"
+
+
+def as_safetensors(tensors: Mapping[str, torch.Tensor], metadata: CheckpointMetadata | None = None) -> bytes:
+    """Returns the bytes of a safetensors file with these tensors, and with a header of ours where metadata are given."""
+    # Clones, since safetensors refuses tensors that share memory (tied weights of a network of the user's own).
+    cloned = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    return safetensors.torch.save(cloned, metadata={HEADER_KEY: metadata.to_json()} if metadata else None)
 
 
 def read_metadata(path: Path) -> CheckpointMetadata | None:

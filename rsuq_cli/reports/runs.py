@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from rsuq_cli.reports.audit import NAMES
 from rsuq_cli.reports.comparison import acr_text, figure_record
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.page_settings import certify_commands
-from rsuq_cli.reports.sheet import Sheet, sheet
+from rsuq_cli.reports.sheet import Sheet, configuration_lines, sheet
 from rsuq_cli.results.audits import AuditSummary
 from rsuq_cli.results.deletion import Hanging
 from rsuq_cli.results.queries import Figures
@@ -77,12 +76,13 @@ def run_sheet(details: RunDetails) -> Sheet:
         ("σ", f"{run.sigma:g}"), ("samples", f"n0 = {run.n0:,}, n = {run.n:,}, seed {run.seed}"),
         ("device", f"{run.device}, {run.precision}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
-        ("begun", _moment(run.created_at)), ("last change", _moment(run.updated_at)), ("seconds", f"{run.seconds:.1f}"),
+        ("begun", moment_text(run.created_at)), ("last change", moment_text(run.updated_at)),
+        ("seconds", f"{run.seconds:.1f}"),
         ("attempt", run.attempt), ("warnings", list(run.warnings or ())),
         ("holds", hanging_text(hanging)), ("scorings", [_scoring(one) for one in details.figures]),
         ("audits", _audits(details.audits)),
         ("continue" if run.status != "complete" else "again", commands),
-        ("configuration", [f"{name} = {json.dumps(value)}" for name, value in sorted(run.configuration.items())]),
+        ("configuration", configuration_lines(run.configuration)),
     ]  # fmt: skip
     return sheet(f"run {run.id}", record, lines)
 
@@ -193,7 +193,8 @@ def _audits(summaries: Sequence[AuditSummary]) -> list[str]:
     return [audit + ", ".join(parts) for audit, parts in found.items()]
 
 
-def _moment(written: str) -> str:
+def moment_text(written: str) -> str:
+    """Returns a moment of the database as people read it."""
     return f"{written[:19].replace('T', ' ')} UTC"
 
 

@@ -6,8 +6,9 @@ Invariant: the object holds every value that a person sees, unrounded.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +16,9 @@ from rich.table import Table as RichTable
 
 from rsuq_cli.console import Column, Table
 from rsuq_cli.formats import Record
+
+# Of a setting that people see: the fingerprint of a network is hundreds of numbers.
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -58,3 +62,9 @@ def sheet(title: str, record: Record, lines: Iterable[tuple[str, object]], notes
     kept = [(what, value) for what, value in lines if value is not None and value != "" and value != []]
     shown = tuple((what, "\n".join(map(str, v)) if isinstance(v, list) else str(v)) for what, v in kept)
     return Sheet(title, [record], [], tuple(notes), None, shown)
+
+
+def configuration_lines(configuration: Mapping[str, Any]) -> list[str]:
+    """Returns one line for each setting, in the order of the alphabet; long lists of numbers are cut short."""
+    written = [f"{name} = {json.dumps(value)}" for name, value in sorted(configuration.items())]
+    return [line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …" for line in written]

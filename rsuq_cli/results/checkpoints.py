@@ -15,10 +15,10 @@ from rsuq_cli.results.database import Database
 from rsuq_cli.results.filters import Condition, parse_condition
 from rsuq_cli.results.labels import tags_by_number
 from rsuq_cli.results.rows import CheckpointRow
-from rsuq_cli.results.tables import Checkpoint, table_of
+from rsuq_cli.results.tables import Checkpoint, Run, table_of
 from rsuq_cli.results.writer import checkpoint_row
 
-_CHECKPOINT = table_of(Checkpoint)
+_CHECKPOINT, _RUN = table_of(Checkpoint), table_of(Run)
 # What `--where` may name of a checkpoint.
 CHECKPOINT_COLUMNS = {
     name: name
@@ -54,3 +54,13 @@ def checkpoint_by_number(db: Database, number: int) -> CheckpointRow:
 def where_checkpoints(written: str) -> Condition:
     """Returns the condition on checkpoints that a user wrote; raises BadInput for an unknown column or no condition."""
     return parse_condition(written, CHECKPOINT_COLUMNS)
+
+
+def runs_by_checkpoint(db: Database) -> dict[int, tuple[int, ...]]:
+    """Returns the numbers of the runs that were made with each checkpoint that has any."""
+    wanted = select(_RUN.c.checkpoint_id, _RUN.c.id).where(_RUN.c.checkpoint_id.is_not(None)).order_by(_RUN.c.id)
+    found: dict[int, tuple[int, ...]] = {}
+    with db.read() as connection:
+        for checkpoint_id, run_id in connection.execute(wanted):
+            found[checkpoint_id] = (*found.get(checkpoint_id, ()), run_id)
+    return found
