@@ -139,10 +139,7 @@ def export_weights(checkpoint: CheckpointRow, target: Path, *, force: bool) -> N
     """Writes the weights as safetensors: the very bytes of a file that is one already."""
     source = Path(checkpoint.file)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if source.suffix == SAFETENSORS:
-        content = source.read_bytes()
-    else:
-        content = as_safetensors(read_weights(source).tensors)
+    content = source.read_bytes() if source.suffix == SAFETENSORS else as_safetensors(read_weights(source).tensors)
     with new_file(target, force=force) as stream:
         stream.write(content)
 

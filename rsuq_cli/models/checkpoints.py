@@ -103,7 +103,7 @@ def checkpoint_file_name(model: str, dataset: str, sigma: float, sha256: str, su
 
 
 def as_safetensors(tensors: Mapping[str, torch.Tensor], metadata: CheckpointMetadata | None = None) -> bytes:
-    """Returns the bytes of a safetensors file with these tensors, and with a header of ours where metadata are given."""
+    """Returns the bytes of a safetensors file with these tensors, with a header of ours where metadata are given."""
     # Clones, since safetensors refuses tensors that share memory (tied weights of a network of the user's own).
     cloned = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     return safetensors.torch.save(cloned, metadata={HEADER_KEY: metadata.to_json()} if metadata else None)
