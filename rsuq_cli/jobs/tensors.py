@@ -24,8 +24,10 @@ from rsuq_cli.certificates.figures import Figures, figures
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers, refuse_silent_calibration, silence
 from rsuq_cli.jobs.cautions import PROBABILITIES
+from rsuq_cli.jobs.given import a_number, a_whole_number, images_given, labels_given
 from rsuq_cli.jobs.request import CertifyRequest, Sources
-from rsuq_cli.models.opening import check_output
+from rsuq_cli.models.network import Network, as_network
+from rsuq_cli.models.opening import answer_of, check_output
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.sampling.engine import Engine
 
@@ -112,26 +114,37 @@ def certify(
 ) -> TensorResult:
     """Returns the certificates of `images` under `model`, smoothed with noise of `sigma` (pixel units).
 
-    `model` maps images `[N, C, H, W]`, uint8 or floats in [0, 1] before any normalisation, to logits `[N, K]`; it is
-    put in eval mode. A sample is certain where its `uncertainty` is at most `threshold`. Instead of a threshold,
-    `calibration` images that are neither `images` nor training data let one be chosen for `coverage`. The rest is as in
+    `model` maps images `[N, C, H, W]`, uint8 or floats in [0, 1] before any normalisation, to logits `[N, K]` (or a
+    dict or object that has them as `logits`); it is put in eval mode. A sample is certain where its `uncertainty` is at
+    most `threshold`. Instead of a threshold, `calibration` images that are neither `images` nor training data let one
+    be chosen for `coverage`. Numbers may be Python's, numpy's or torch's. The rest is as in
     `rsuq certify`. Source: Cohen et al. 2019; Däubener et al. 2024 (arXiv 2410.20432).
 
     Raises:
-        BadInput: settings that cannot certify anything, images or labels of another shape, no threshold, and a model
-            whose answer to an image depends on chance or on the other images of its batch.
+        BadInput: settings that cannot certify anything, images, calibration images or labels that are none, no
+            threshold, a model without logits or in half precision, and one whose answer to an image depends on chance
+            or on the other images of its batch.
     """
+    device = str(device)
     where = resolve_device(device)
+    sigma, alpha, coverage = a_number("sigma", sigma), a_number("alpha", alpha), a_number("coverage", coverage)
+    threshold = None if threshold is None else a_number("threshold", threshold)
+    n0, n, seed = a_whole_number("n0", n0), a_whole_number("n", n), a_whole_number("seed", seed)
+    batch_size = None if batch_size is None else a_whole_number("batch_size", batch_size)
     request = CertifyRequest(
         Sources("model", batch_size=batch_size, device=device, precision=precision), sigma, n0=n0, n=n, alpha=alpha,
         seed=seed, measures=(uncertainty,), threshold=threshold, coverages=() if threshold is not None else (coverage,),
         rule=rule, competitors=competitors,  # type: ignore[arg-type]
     )  # fmt: skip
-    truth = _checked(images, labels)
-    shape, num_classes = _shape(images), _classes(model, images, where)
-    check_output(model, "the model", shape, num_classes, where)
+    images = images_given("images", images)
+    calibration = None if calibration is None else images_given("calibration", calibration)
+    shape = _shape(images)
+    network = _network(model, shape).to(where).eval()
+    num_classes = _classes(network, shape, where)
+    truth = None if labels is None else labels_given(labels, len(images), num_classes)
+    check_output(network, network.spec, shape, num_classes, where)
     engine = Engine(
-        model, shape=shape, num_classes=num_classes, sigma=sigma, seed=seed, device=where,
+        network, shape=shape, num_classes=num_classes, sigma=sigma, seed=seed, device=where,
         precision=check_precision(precision, where), batch_size=batch_size,
     )  # fmt: skip
     check_answers(engine, images, range(len(images)))
@@ -168,7 +181,7 @@ def _edges(engine: Engine, request: CertifyRequest, calibration: torch.Tensor | 
     (measure,) = request.measures
     if request.threshold is not None:
         return calibrated_edges({}, thresholds={measure: (request.threshold,)}, coverages=())
-    if calibration is None or not len(calibration):
+    if calibration is None:
         raise BadInput(
             "neither a threshold nor calibration images are given",
             "give threshold=..., or calibration=... and the coverage to reach",
@@ -181,31 +194,19 @@ def _edges(engine: Engine, request: CertifyRequest, calibration: torch.Tensor | 
     return calibrated_edges(values, thresholds={}, coverages=request.wanted_coverages)
 
 
-def _checked(images: torch.Tensor, labels: Labels | None) -> npt.NDArray[np.int64] | None:
-    if images.ndim != 4 or not len(images):
-        raise BadInput(f"images have shape {list(images.shape)}", "give [N, C, H, W] with at least one image")
-    if images.dtype != torch.uint8 and not (images.dtype == torch.float32 and images.min() >= 0 and images.max() <= 1):
-        raise BadInput("images are uint8, or float32 in [0, 1], before any normalisation", "normalise inside the model")
-    if labels is None:
-        return None
-    truth = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
-    if truth.shape != (len(images),):
-        raise BadInput(
-            f"{len(images)} images have labels of shape {list(truth.shape)}", "give one label for each image"
-        )
-    return truth.astype(np.int64)
-
-
 def _shape(images: torch.Tensor) -> tuple[int, int, int]:
     _, channels, height, width = images.shape
     return channels, height, width
 
 
-def _classes(model: nn.Module, images: torch.Tensor, device: torch.device) -> int:
-    from rsuq_cli.datasets.dataset import pixels
+def _network(model: nn.Module, shape: tuple[int, int, int]) -> Network:
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"the model is a {type(model).__name__}, not a torch.nn.Module", "give the network itself")
+    return as_network(model, "the model", shape)
 
-    with torch.inference_mode():
-        logits = model.to(device).eval()(pixels(images[:1]).to(device))
+
+def _classes(network: Network, shape: tuple[int, int, int], device: torch.device) -> int:
+    logits = answer_of(network, network.spec, torch.zeros(1, *shape, device=device))
     if logits.ndim != 2 or len(logits) != 1 or logits.shape[1] < 2:
         raise BadInput(
             f"the model gives shape {list(logits.shape)} for one image", "it must give logits [N, K], K >= 2"

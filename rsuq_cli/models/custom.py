@@ -17,7 +17,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -25,9 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.models.network import as_network
 
 FORM = "write it as package.module:factory or path/file.py:factory"
 
@@ -41,7 +40,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class CustomModel:
-    """What a factory returned: the module, the spec, and its source file with the file's sha256 ("" without a file)."""
+    """What a factory returned, as a network: the spec, and its source file with the file's sha256 ("" without one)."""
 
     module: nn.Module
     spec: str
@@ -68,7 +67,8 @@ def load_factory(
     folder (for a file) or the working directory (for a module) is importable meanwhile. `file` is where the source was
     when the spec was recorded: where it is still there, it is taken, whatever the working directory. What is drawn from
     the generators of torch, NumPy and Python comes from `seed`. Lazy layers get their shapes.
-    Raises BadInput where the file, module or attribute is missing, is not callable, raises, or returns no nn.Module.
+    Raises BadInput where the file, module or attribute is missing, is not callable, raises, or returns no nn.Module,
+    and where the module cannot answer for one input at a time (`as_network`).
     """
     place, _, attribute = spec.rpartition(":")
     if not place or not attribute:
@@ -89,7 +89,7 @@ def load_factory(
             raise BadInput(
                 f"{spec}: the factory returned a {type(network).__name__}, not a torch.nn.Module", "return one"
             )
-        _shape_lazy_layers(network, shape, spec)
+        network = as_network(network, spec, shape)
     source = getattr(module, "__file__", None)
     source_file = Path(source).resolve() if source else None
     digest = hashlib.sha256(source_file.read_bytes()).hexdigest() if source_file else ""
@@ -108,7 +108,7 @@ def origin_of(spec: str) -> Origin:
 
 def shapes_sha256(module: nn.Module) -> str:
     """Returns the hex sha256 over the names and shapes of a state dict."""
-    shapes = {name: list(value.shape) for name, value in module.state_dict().items()}
+    shapes = {name: list(getattr(value, "shape", ())) for name, value in module.state_dict().items()}
     return hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()
 
 
@@ -116,22 +116,6 @@ def _root_of(name: str, file: Path) -> Path:
     """Returns the folder in which the module `name` is found, if its source is `file`."""
     inside = name.count(".") + (file.name == "__init__.py")
     return file.parents[min(inside, len(file.parents) - 1)]
-
-
-def _shape_lazy_layers(network: nn.Module, shape: tuple[int, int, int], spec: str) -> None:
-    """Runs one forward pass through a network with layers that learn their sizes from it; others are left alone."""
-    values = chain(network.parameters(), network.buffers())
-    if not any(isinstance(value, UninitializedParameter | UninitializedBuffer) for value in values):
-        return
-    was_training = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(2, *shape))
-    except Exception as error:  # whatever the user's network raises
-        raise BadInput(
-            f"{spec}: a forward pass on {[2, *shape]} raised {_one_line(error)}", "it must take the data's shape"
-        ) from error
-    network.train(was_training)
 
 
 def _import_file(path: Path, spec: str) -> ModuleType:

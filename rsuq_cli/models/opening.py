@@ -7,7 +7,7 @@ logits `[2, num_classes]`, the same again each time, and each row from its own i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from rsuq_cli.errors import BadInput
+from rsuq_cli.errors import BadInput, RsuqError
 from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
+from rsuq_cli.models.network import logits_of, precision_of
 from rsuq_cli.models.parts import weights_sha256
 from rsuq_cli.models.statistics import NONE, Statistics
 from rsuq_cli.models.weights import Fit, StateDict, load_into, read_weights
@@ -95,10 +96,25 @@ def content_sha256(module: nn.Module, *, salt: str = "") -> str:
     """Returns the hex sha256 over names, types, shapes and values of a state dict, and `salt`."""
     digest = hashlib.sha256(salt.encode())
     for name, value in sorted(module.state_dict().items()):
-        tensor = value.detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        for part in _content(name, value):
+            digest.update(part)
     return digest.hexdigest()
+
+
+def _content(name: str, value: Any) -> Iterator[bytes]:
+    """Yields what identifies an entry of a state dict; quantised layers pack several tensors into one."""
+    if isinstance(value, (tuple, list)):
+        for place, part in enumerate(value):
+            yield from _content(f"{name}[{place}]", part)
+    elif not isinstance(value, torch.Tensor):
+        yield f"{name} {value!r}\n".encode()
+    elif value.is_quantized:
+        # Its numbers with their scales; the whole numbers alone could stand for others.
+        yield from _content(f"{name} {value.dtype}", value.dequantize())
+    else:
+        tensor = value.detach().cpu().contiguous()
+        yield f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode()
+        yield tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def check_output(
@@ -112,7 +128,7 @@ def check_output(
     """
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
     dark, bright = torch.zeros_like(image), torch.ones_like(image)
-    logits = _tried(module, spec, torch.stack([image, dark]))
+    logits = answer_of(module, spec, torch.stack([image, dark]))
     if logits.ndim != 2 or logits.shape[0] != 2:
         raise BadInput(
             f"{spec}: {_sizes(2, *shape)} gave an output of {_sizes(*logits.shape)}, not {_sizes(2, num_classes)}",
@@ -126,11 +142,12 @@ def check_output(
     if not logits.is_floating_point() or not logits.isfinite().all(dim=1).any():
         raise BadInput(f"{spec}: the logits are not finite floating-point numbers", "check its weights")
     near = _ROUNDING * max(1.0, float(logits.abs().nan_to_num(0.0, 0.0).max()))
-    if not torch.allclose(_tried(module, spec, torch.stack([image, dark])), logits, rtol=0, atol=near, equal_nan=True):
+    again = answer_of(module, spec, torch.stack([image, dark]))
+    if not torch.allclose(again, logits, rtol=0, atol=near, equal_nan=True):
         raise BadInput(
             f"{spec} answers differently each time", "take dropout, or what else is random, out of eval mode"
         )
-    beside = _tried(module, spec, torch.stack([image, bright]))[0]
+    beside = answer_of(module, spec, torch.stack([image, bright]))[0]
     if not torch.allclose(beside, logits[0], rtol=0, atol=near, equal_nan=True):
         raise BadInput(
             f"{spec}: the answer to an input depends on the others in its batch",
@@ -138,20 +155,22 @@ def check_output(
         )
 
 
-def _tried(module: nn.Module, spec: str, images: torch.Tensor) -> torch.Tensor:
+def answer_of(module: nn.Module, spec: str, images: torch.Tensor) -> torch.Tensor:
     """Returns the output of a forward pass; raises BadInput where it fails or gives no tensor."""
     try:
         with torch.inference_mode():
             logits = module(images)
+    except RsuqError:
+        raise
     except Exception as error:  # whatever the user's network raises
+        other = precision_of(module)
         reason = " ".join(str(error).split())[:200]
         raise BadInput(
             f"{spec}: a forward pass on {_sizes(*images.shape)} raised {type(error).__name__}: {reason}",
-            "it must take the data's shape",
-        ) from error
-    if not isinstance(logits, torch.Tensor):
-        raise BadInput(f"{spec}: the output is a {type(logits).__name__}, not a tensor of logits", "return the logits")
-    return logits
+            f"its weights are {other}, and it is given float32: call .float() on it" if other
+            else "it must take the data's shape",
+        ) from error  # fmt: skip
+    return logits_of(logits, spec)
 
 
 def _sizes(*sizes: int) -> str:

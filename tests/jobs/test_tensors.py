@@ -125,3 +125,104 @@ def test_a_model_whose_answers_depend_on_the_batch_is_refused(images: torch.Tens
     crowd = nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(4, 2))
     with pytest.raises(BadInput, match="depends on the others in its batch"):
         certify(crowd, images, sigma=0.25, threshold=0.5)
+
+
+class Odd(nn.Module):
+    """The half-space, as networks in the wild answer: writing into their input, in a dict, in a tuple of two."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: torch.Tensor) -> Any:
+        signed = (x.mul_(2) if self.kind == "in place" else x * 2).flatten(1).sum(1) / 2 - 0.8
+        logits = torch.stack([signed, -signed], dim=1)
+        return {"in place": logits, "dict": {"logits": logits}, "tuple": (logits, x)}[self.kind]
+
+
+@pytest.mark.parametrize("kind", ["in place", "dict"])
+def test_odd_networks_are_certified_and_leave_the_images_alone(images: torch.Tensor, kind: str) -> None:
+    mine = images.clone()
+    settings: dict[str, Any] = {"sigma": 0.25, "n": 2000, "uncertainty": "confidence", "calibration": mine}
+    found = certify(Odd(kind), mine, [0, 0, 0, 1, 1], coverage=0.6, **settings)
+    expected = certified(images, threshold=None, calibration=images, coverage=0.6)
+    assert torch.equal(mine, images)
+    assert found.threshold == expected.threshold
+    assert found.frame().equals(expected.frame())
+
+
+def test_a_tuple_is_refused_by_what_is_in_it(images: torch.Tensor) -> None:
+    with pytest.raises(BadInput, match=r"a tuple of \[1, 2\], \[1, 1, 2, 2\], not a tensor of logits"):
+        certify(Odd("tuple"), images, sigma=0.25, threshold=0.5)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_is_refused_in_one_line(images: torch.Tensor, kind: torch.dtype) -> None:
+    with pytest.raises(BadInput, match=r"images are b?float16"):
+        certify(HalfSpace(), images.to(kind), sigma=0.25, threshold=0.5)
+    with pytest.raises(BadInput, match="raised RuntimeError") as caught:
+        certify(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).to(kind), images, sigma=0.25, threshold=0.5)
+    assert "call .float()" in caught.value.hint
+
+
+def test_numbers_of_every_library_are_numbers(images: torch.Tensor) -> None:
+    expected = certified(images).frame()
+    numbers: dict[str, Any] = {
+        "sigma": torch.tensor(0.25), "n": 2e3, "n0": np.int32(100), "threshold": np.float64(0.4), "seed": np.uint8(0),
+        "alpha": np.array(0.001), "batch_size": torch.tensor(64), "device": torch.device("cpu"),
+    }  # fmt: skip
+    assert certified(images, **numbers).frame().equals(expected)
+    assert certified(images.clone().requires_grad_()).frame().equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n": 1000.5}, "n is 1000.5"),
+        ({"n": float("nan")}, "n is nan"),
+        ({"n": True}, "n is True"),
+        ({"sigma": torch.tensor([0.1, 0.2])}, r"sigma is a Tensor of shape \[2\]"),
+        ({"sigma": "0.25"}, "sigma is '0.25'"),
+        ({"sigma": None}, "sigma is None"),
+        ({"seed": 1.5}, "seed is 1.5"),
+        ({"alpha": [0.1]}, r"alpha is \[0.1\]"),
+        ({"threshold": "auto"}, "threshold is 'auto'"),
+        ({"threshold": None, "calibration": torch.rand(3, 1, 2, 2) * 3 - 1}, "calibration lie between"),
+        ({"threshold": None, "calibration": torch.rand(3, 1, 2, 2).double()}, "calibration are float64"),
+        ({"threshold": None, "calibration": torch.full((3, 1, 2, 2), torch.nan)}, "calibration lie between nan"),
+        ({"threshold": None, "calibration": np.zeros((3, 1, 2, 2))}, "calibration are a ndarray"),
+    ],
+)
+def test_arguments_that_are_none_of_theirs_are_named(images: torch.Tensor, changes: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        certified(images, **changes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, 0, 1, 1.7], "label 1.7 of image 4"),
+        ([float("nan"), 1, 0, 1, 1], "label nan of image 0"),
+        ([0, 1, 2, 1, 1], "label 2 of image 2 is no class of the model: it has classes 0 to 1"),
+        ([0, 1, -1, 1, 1], "label -1 of image 2"),
+        (["a", "b", "c", "d", "e"], "labels are of the kind"),
+        ([[0, 1], [1]], "labels are"),
+        (torch.zeros(5, 2), r"labels of shape \[5, 2\]"),
+        (3, r"labels of shape \[\]"),
+    ],
+)
+def test_labels_that_are_none_are_refused(images: torch.Tensor, labels: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        certify(HalfSpace(), images, labels, sigma=0.25, n=200, threshold=0.5)
+
+
+def test_whole_labels_of_any_type_are_labels(images: torch.Tensor) -> None:
+    for labels in (torch.tensor([0.0, 0, 0, 1, 1]), np.array([0, 0, 0, 1, 1], dtype=np.uint8)):
+        found = certify(HalfSpace(), images, labels, sigma=0.25, n=200, threshold=0.5)
+        assert found.labels is not None
+        assert found.labels.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_what_is_no_model_is_refused(images: torch.Tensor) -> None:
+    with pytest.raises(BadInput, match="the model is a function"):
+        certify(lambda x: x, images, sigma=0.25, threshold=0.5)  # type: ignore[arg-type]
