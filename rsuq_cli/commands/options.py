@@ -71,7 +71,11 @@ Model = Annotated[
 ]
 Weights = Annotated[
     Path | None,
-    what(metavar="FILE", help="safetensors or a state dict.", show_default="newest checkpoint"),
+    what(
+        metavar="FILE",
+        help="safetensors or a state dict; FILE#PART takes one part of it, such as averaged weights.",
+        show_default="newest checkpoint",
+    ),
 ]
 Untrained = Annotated[
     bool, what("--untrained", help="Take the weights that your factory draws, though nobody trained them.")

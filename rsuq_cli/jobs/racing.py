@@ -82,7 +82,7 @@ def with_statistics(model: LoadedModel, statistics: Statistics) -> LoadedModel:
 class Race:
     """Candidates on `most` copies of the same inputs under noise of `sigma`, dropped once they are worse than the best.
 
-    `left` are those that were not dropped; `most` is rounded up to whole rounds, and clean inputs are seen once.
+    `left` are those that were not dropped; clean inputs are seen once.
     """
 
     def __init__(
@@ -93,8 +93,9 @@ class Race:
         self.candidates = self.left = list(candidates)
         self._labels = split.labels
         generator = torch.Generator().manual_seed(0)
-        for start in range(0, most if sigma else min(most, len(split)), _ROUND):
-            positions = torch.arange(start, start + _ROUND) % len(split)
+        samples = most if sigma else min(most, len(split))
+        for start in range(0, samples, _ROUND):
+            positions = torch.arange(start, min(start + _ROUND, samples)) % len(split)
             images = pixels(split.images[positions])
             noisy = images + sigma * torch.randn(images.shape, generator=generator)
             for one in self.left:
@@ -119,8 +120,11 @@ class Race:
     def chosen(self, preferred: str) -> Candidate:
         """Returns the likeliest of those left, or the one of the preferred name where no other is clearly likelier.
 
-        Accuracy alone seldom tells similar normalisations apart; the probability of the labels does.
+        Accuracy alone seldom tells similar normalisations apart; the probability of the labels does. Where nothing
+        tells anything, the first of all is as good as another.
         """
+        if self.useless:
+            return self.candidates[0]
         best = max(self.left, key=lambda one: one.likelihood)
         return next((one for one in self.left if one.name == preferred and not best.is_likelier(one)), best)
 

@@ -105,9 +105,8 @@ def _part(content: Mapping[Any, Any], part: str, path: Path) -> Mapping[Any, Any
         if isinstance(value, torch.Tensor) and str(name).startswith(f"{part}.")
     }  # fmt: skip
     if not beginning:
-        raise BadInput(
-            f"{path} holds no weights under {part!r}", nearest(part, known) if known else "name another part"
-        )
+        others = known or {str(name).split(".")[0] for name in content}
+        raise BadInput(f"{path} holds no weights under {part!r}", nearest(part, others))
     return beginning
 
 

@@ -24,6 +24,9 @@ from rsuq_cli.models.checkpoints import HEADER_KEY
 from rsuq_cli.models.parts import chosen_weights, located, settings_of
 from rsuq_cli.models.spelling import AVERAGED, NORMALISE, Spelled, spelled_like
 
+# What checkpoints hold beside their weights that is no tensor: settings and figures, of these packages.
+_BESIDE_WEIGHTS = ("numpy", "argparse", "omegaconf", "pathlib", "yacs", "easydict", "collections", "datetime")
+
 
 @dataclass(frozen=True)
 class StateDict:
@@ -149,10 +152,9 @@ def _read_torch(path: Path, part: str) -> StateDict:
         refused = _refusal(error)
         if refused is None:
             raise _corrupt(path, error) from error
-        whole = "torch.jit.load(FILE)" if "TorchScript" in refused else "model"
         raise BadInput(
             f"{path} is refused: {refused}, and rsuq loads tensors only",
-            f"save it anew with torch.save({whole}.state_dict(), ...) where you trust it",
+            f"save it anew with torch.save({_saved_anew(refused)}, ...) where you trust it",
         ) from error
     if not isinstance(content, Mapping):
         raise BadInput(f"{path} holds a {type(content).__name__}, not a state dict", "save model.state_dict()")
@@ -176,6 +178,14 @@ def _refusal(error: Exception) -> str | None:
     if isinstance(error, pickle.UnpicklingError) and found:
         return f"loading it would run {found.group(1)}"
     return None
+
+
+def _saved_anew(refused: str) -> str:
+    """Returns the expression that has the weights of a refused file and nothing else."""
+    if "TorchScript" in refused:
+        return "torch.jit.load(FILE).state_dict()"
+    beside = any(f"run {package}" in refused for package in _BESIDE_WEIGHTS)
+    return 'torch.load(FILE, weights_only=False)["state_dict"]' if beside else "model.state_dict()"
 
 
 def _corrupt(path: Path, error: Exception) -> BadInput:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from commandline import Result, query, refused, rsuq
 from conftest import Place
 from samples import level_arrays, write_levels_weights, write_npz
@@ -147,6 +148,34 @@ def test_a_network_that_no_normalisation_makes_useful_is_warned_of(place: Place,
     result = certify(levels, write_levels_weights(Path("wild.pth"), (0.9,) * 3, (-0.001,) * 3))
     warnings = record(result)["warnings"]
     assert any("none gives a useful accuracy at sigma 0.05" in warning for warning in warnings)
+    # Nothing tells: pixels stay as they are.
+    assert recorded(place) == {"mean": [0.0] * 3, "std": [1.0] * 3}
+
+
+def test_a_network_that_noise_blinds_gets_the_one_that_clean_inputs_tell(place: Place, levels: str) -> None:
+    result = certify(levels, weights("half"), "--sigma", 3)
+    assert any("none gives a useful accuracy at sigma 3" in warning for warning in record(result)["warnings"])
+    assert "taking half (mean 0.5,0.5,0.5 std 0.5,0.5,0.5), right on 100.0% of 21 clean calibration" in result.stderr
+
+
+def test_a_part_of_a_file_is_opened_again(place: Place, levels: str) -> None:
+    plain = torch.load(weights("half"), weights_only=True)
+    spoiled = {name: torch.zeros_like(value) for name, value in plain["state_dict"].items()}
+    torch.save({"state_dict": spoiled, "state_dict_ema": plain["state_dict"]}, "both.pth")
+    result = certify(levels, "both.pth")
+    assert "both.pth holds averaged weights too (state_dict_ema): taking state_dict; --weights" in result.stderr
+    averaged = record(certify(levels, "both.pth#state_dict_ema"))
+    assert (averaged["run_id"], averaged["clean_accuracy"]) == (2, 1.0)
+    assert averaged["source"].endswith("both.pth#state_dict_ema")
+    assert rsuq("audit", 2, "--inputs", 1, "--steps", 1, "--n", 500).exit_code == 0
+    assert rsuq("ood", "--run", 2, "--ood", "noise:uniform", "--limit", 4).exit_code == 0
+    assert "no weights under 'ema'" in refused(certify(levels, "both.pth#ema"))
+
+
+def test_a_file_of_weights_is_no_model(place: Place) -> None:
+    line = refused(rsuq("certify", "--model", "net.pth"))
+    assert "'net.pth' is a file of weights, not a model" in line
+    assert "--weights net.pth" in line
 
 
 def test_two_that_cannot_be_told_apart_are_warned_of(place: Place) -> None:
