@@ -38,13 +38,15 @@ def runs(db: str | Path | None = None) -> pd.DataFrame:
 def samples(run: int, db: str | Path | None = None) -> pd.DataFrame:
     """Returns the certificate of every input under every scoring of a run; radii in pixel units.
 
+    A run with inputs from elsewhere (`rsuq ood`) has none.
+
     Raises:
         BadInput: there is no such run.
         DatabaseError: there is no such database, or it cannot be read.
     """
     with open_for_reading(db) as results:
         run_row(results, run)
-        return pd.DataFrame(list(stream_inputs(results, Selection(runs=[run], kinds=None))))
+        return pd.DataFrame(list(stream_inputs(results, Selection(runs=[run]))))
 
 
 def curves(run: int, radii: Sequence[float], db: str | Path | None = None) -> pd.DataFrame:
@@ -59,7 +61,7 @@ def curves(run: int, radii: Sequence[float], db: str | Path | None = None) -> pd
     """
     with open_for_reading(db) as results:
         run_row(results, run)
-        found = selected_figures(results, Selection(runs=[run], kinds=None), [float(radius) for radius in radii])
+        found = selected_figures(results, Selection(runs=[run]), [float(radius) for radius in radii])
     return pd.DataFrame(
         [
             {

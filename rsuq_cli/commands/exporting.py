@@ -44,9 +44,9 @@ def export(
     with open_for_reading(db) as results:
         run_row(results, run)
         with results.read() as connection:
-            known = [row["scoring_id"] for row in chosen_scorings(connection, Selection(runs=[run], kinds=None))]
+            known = [row["scoring_id"] for row in chosen_scorings(connection, Selection(runs=[run]))]
         chosen = _chosen(run, scoring, known, one=format == "certify-tsv")
-        selection = Selection(scorings=chosen, kinds=None)
+        selection = Selection(scorings=chosen)
         with destination(output, force=force, binary=format == "parquet") as stream:
             rows = stream_inputs(results, selection, timed=True)
             if format == "certify-tsv":

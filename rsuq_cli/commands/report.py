@@ -222,7 +222,7 @@ def _pair(results: Database, scorings: tuple[int, int], radii: str | None) -> La
     from rsuq_cli.results.pairing import paired
     from rsuq_cli.results.selection import Selection, sigmas
 
-    wanted = parse_radii(radii, sigmas(results, Selection(scorings=scorings, kinds=None)))
+    wanted = parse_radii(radii, sigmas(results, Selection(scorings=scorings)))
     found = paired(results, *scorings, wanted)
     return Layout([paired_table(found)], differences([found.first, found.second]))
 

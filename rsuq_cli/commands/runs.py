@@ -52,7 +52,7 @@ def show(run: options.RunNamed, db: options.Database = None, format: options.Out
 
     with open_for_reading(db) as results:
         number = number_named(results, "run", run)
-        figures = selected_figures(results, Selection(runs=(number,), kinds=None))
+        figures = selected_figures(results, Selection(runs=(number,)))
         details = RunDetails(
             run_row(results, number), figures, audits_of(results, [number]), hanging_on(results, [number])
         )

@@ -51,7 +51,7 @@ def dossiers(db: Database, figures: Sequence[Figures]) -> list[Dossier]:
 
 def _dossier(db: Database, run_id: int, chosen: Sequence[Figures]) -> Dossier:
     run, first = run_row(db, run_id), min(chosen, key=lambda one: one.scoring_id)
-    (ceiling,) = ceiling_shares(db, Selection(scorings=[first.scoring_id], kinds=None))
+    (ceiling,) = ceiling_shares(db, Selection(scorings=[first.scoring_id]))
     scored = runs_with_scores(db, run)
     scorings = {one.scoring_id for one in chosen}
     return Dossier(

@@ -89,6 +89,11 @@ def _sources(db: Database, run_ids: Sequence[int], request: RescoreRequest) -> l
 
 
 def _source(db: Database, run: RunRow, request: RescoreRequest) -> _Source:
+    if run.kind == "ood":
+        raise BadInput(
+            f"run {run.id} has inputs from elsewhere, which no answer is right for: it cannot be rescored",
+            "rescore a run of rsuq certify; rsuq ood takes --uncertainty and --coverage itself",
+        )
     edges = {measure: MeasureEdges(*stored) for measure, stored in load_edges(db, run.id).items()}
     if run.kind == "import" or not edges or not run.finished:
         why = "it was imported" if run.kind == "import" else "nothing of it is finished"

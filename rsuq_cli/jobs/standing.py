@@ -59,7 +59,7 @@ class Standing:
 def standing_of(db: Database, scored: Scored) -> Standing:
     """Returns how a scoring stands in the database."""
     standing = Standing(scored.scoring_id, scored.method.rule != "standard")
-    for one in selected_figures(db, Selection(scorings=(scored.scoring_id,), kinds=None)):
+    for one in selected_figures(db, Selection(scorings=(scored.scoring_id,))):
         standing.inputs = one.inputs
         standing.right, standing.certain = (round(s * one.inputs) for s in (one.clean_accuracy, one.coverage))
         standing.standard, standing.cc, standing.ncl = (

@@ -88,7 +88,7 @@ def paired(db: Database, first: int, second: int, radii: Sequence[float] = ()) -
 
 
 def _figures(db: Database, scoring: int) -> Figures:
-    found = selected_figures(db, Selection(scorings=[scoring], kinds=None))
+    found = selected_figures(db, Selection(scorings=[scoring]))
     if not found:
         raise BadInput(
             f"there is no scoring {scoring} with certificates", "`rsuq report` shows them in its first column"

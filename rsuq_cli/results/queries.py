@@ -174,7 +174,7 @@ def figures(
     model: str | None = None,
     sigma: float | None = None,
     measure: str | None = None,
-    kind: str | Sequence[str] | None = KINDS,
+    kind: str | Sequence[str] = KINDS,
     radii: Sequence[float] = (),
 ) -> list[Figures]:
     """Returns the figures of every scoring that matches, in the order of runs and scorings.

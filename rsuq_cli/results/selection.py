@@ -17,7 +17,8 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.filters import Condition, parse_condition
 
-# Runs whose certificates a report compares; a run of another kind has figures of its own.
+# Runs whose certificates are shown and compared. A run of another kind has figures of its own: in one with inputs from
+# elsewhere there is no right answer for those, and they must not count as wrong ones.
 KINDS = ("certify", "import")
 
 SETTINGS = """
@@ -54,7 +55,7 @@ class Selection:
     model: str | None = None
     sigma: float | None = None
     measure: str | None = None
-    kinds: Sequence[str] | None = KINDS
+    kinds: Sequence[str] = KINDS
     where: Condition | None = None
     since: str | None = None
     latest: bool = False
@@ -73,7 +74,7 @@ def chosen_scorings(connection: Connection, selection: Selection) -> list[RowMap
     values: dict[str, Any] = {name: value for name, value in exact.items() if value is not None}
     conditions = [f"{name} = :{name}" for name in values]
     lists: dict[str, Sequence[object]] = {"run_id": selection.runs, "scoring_id": selection.scorings}
-    lists |= {} if selection.kinds is None else {"kind": selection.kinds}
+    lists |= {"kind": selection.kinds}
     expanded = {name: list(members) for name, members in lists.items() if members}
     conditions += [f"{name} IN :{name}" for name in expanded]
     for at, tag in enumerate(dict.fromkeys(selection.tags)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from samples import Sample, blob_arrays, write_blobs, write_half_space, write_np
 from scipy.special import ndtr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+import rsuq_cli as rsuq_api
 from rsuq_cli.measures import MEASURES
 
 if TYPE_CHECKING:
@@ -311,3 +314,33 @@ def test_report_shows_the_runs_and_compares_models(place: Place, blobs: Sample) 
     # Machines get one kind of record: what was certified, where anything was.
     assert all("acr_ncl" in row for row in rsuq("report", "--format", "json").json)
     assert "no out-of-distribution runs match" in refused(rsuq("report", "--ood", "--model", "cnn"))
+
+
+@pytest.mark.parametrize("flags", [(), ("--sweep",), ("--best", "gain"), ("--uncertainty", "margin")], ids=" ".join)
+def test_inputs_from_elsewhere_are_never_counted_as_wrong_answers(
+    place: Place, blobs: Sample, flags: tuple[str, ...]
+) -> None:
+    records(*blobs.flags, "--ood", "constant", *QUICK)
+    before = place.database.read_bytes()
+    message = refused(rsuq("rescore", 1, *flags))
+    assert "run 1 has inputs from elsewhere" in message
+    assert "rescore a run of rsuq certify" in message
+    assert place.database.read_bytes() == before
+
+
+def test_no_view_shows_certificates_of_a_run_with_inputs_from_elsewhere(place: Place, blobs: Sample) -> None:
+    records(*blobs.flags, "--ood", "constant", *QUICK)
+    # As an earlier release stored it when such a run was rescored.
+    with closing(sqlite3.connect(place.database)) as connection:
+        for index in range(24):
+            label = 0 if index < 12 else -1
+            connection.execute(
+                "INSERT INTO certified_sample VALUES (1, ?, ?, 0, 0, 'certain', ?, 0, 1, 0, 60, 50, 5, 55, .1, .1, .1,"
+                " 0, 'majority', 'merged')", (index, label, label == 0),
+            )  # fmt: skip
+        connection.commit()
+    assert rsuq_api.samples(1, place.database).empty
+    assert rsuq_api.curves(1, [0.0], place.database).empty
+    assert "no certificates" in refused(rsuq("export", 1, "--format", "csv"))
+    assert not any("acr_cc" in record for record in rsuq("report", 1, "--format", "json").json)
+    assert "no scoring 1 with certificates" in refused(rsuq("report", "--paired", 1, 1))
