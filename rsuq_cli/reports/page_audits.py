@@ -23,6 +23,7 @@ MOST_AUDITS = 20
 # Audits that the first screen tells of; all of them are in the table.
 _TOLD = 3
 _NONE = "None was tried: no audit of these certificates is recorded (rsuq audit attacks them)."
+_OF_A_LOG = "None was tried: the certificates are those of a log, and its network is not here to be attacked."
 _TITLES = ("audit", "scoring", "attack", "steps", "at × radius", "guarantee", "balls", "broken", "worst excess",
            "at least", "of input")  # fmt: skip
 _NOTES = (
@@ -52,7 +53,7 @@ def audit_sentences(dossier: Dossier) -> list[str]:
     """Returns what was tried against the certificates of a run, one sentence for each audit, the newest first."""
     told = [_sentence(part) for part in _each([dossier])][::-1]
     more = [f"{len(told) - _TOLD} more audits are in the table below."] if len(told) > _TOLD else []
-    return [*told[:_TOLD], *more] or [_NONE]
+    return [*told[:_TOLD], *more] or [_OF_A_LOG if dossier.run.kind == "import" else _NONE]
 
 
 def _each(dossiers: Iterable[Dossier]) -> list[list[AuditSummary]]:

@@ -19,6 +19,7 @@ from rsuq_cli.jobs.images import Images
 from rsuq_cli.jobs.readings import Detail, Reading
 from rsuq_cli.jobs.totals import GUARANTEES, Totals
 from rsuq_cli.reports.names import short_name
+from rsuq_cli.reports.page_detection import MOST_DETECTIONS
 from rsuq_cli.reports.roc import roc
 from rsuq_cli.results.pictures import Exhibit, Scores
 from rsuq_cli.results.rows import RunRow
@@ -69,7 +70,8 @@ def page_data(
             run.id: {"class_names": run.class_names, "subset": subset(run), "images": images[run.id].note}
             for run in runs.values()
         },
-        "scores": [_foreign(one) for one in foreign],
+        "scores": [_foreign(one) for one in _newest(foreign)],
+        "most_exhibits": exhibits_for(len(galleries)),
         "galleries": {
             scoring: {kind: [asdict(one) for one in shown] for kind, shown in kinds.items()}
             for scoring, kinds in galleries.items()
@@ -80,6 +82,12 @@ def page_data(
             for index, uri in found.uris.items()
         },
     }
+
+
+def _newest(foreign: Sequence[Scores]) -> list[Scores]:
+    """Returns the scores of the newest runs, as many as the page has tables of."""
+    kept = sorted({one.run_id for one in foreign})[-MOST_DETECTIONS:]
+    return [one for one in foreign if one.run_id in kept]
 
 
 def subset(run: RunRow) -> str:

@@ -62,7 +62,7 @@ def _run_html(run: RunRow, scorings: Sequence[Figures]) -> Html:
     told = [(name, "" if value is None else str(value)) for name, value in settings.items()]
     commands = certify_commands(run, scorings)
     again = [element("h3", "Again"), element("pre", "\n".join(commands)), paragraph(_NOTE)] if commands else []
-    configuration = json.dumps(dict(run.configuration), indent=2, sort_keys=True)
+    configuration = json.dumps(_readable(run.configuration), indent=2, sort_keys=True)
     return folded(
         f"run {run.id}: {run.model} on {run.dataset}",
         settings_table(told, f"Settings of run {run.id}"),
@@ -70,6 +70,13 @@ def _run_html(run: RunRow, scorings: Sequence[Figures]) -> Html:
         element("h3", "Configuration"),
         element("pre", configuration),
     )
+
+
+def _readable(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration without the long rows of what the network answers to fixed inputs."""
+    long = "fingerprint"
+    return {name: f"answers to {len(value)} fixed inputs" if name == long else value
+            for name, value in configuration.items()}  # fmt: skip
 
 
 def _subset(run: RunRow) -> str:

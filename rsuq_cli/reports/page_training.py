@@ -57,7 +57,10 @@ def _network_html(part: Sequence[Dossier]) -> Html:
     weights = str((checkpoint.sha256 if checkpoint else "") or configuration.get("weights_sha256") or "")
     source = str(configuration.get("source_sha256") or "")
     told = [
-        ("weights from", checkpoint.file if checkpoint else run.source or "not recorded"),
+        (
+            "imported from" if run.kind == "import" else "weights from",
+            checkpoint.file if checkpoint else run.source or "not recorded",
+        ),
         ("SHA-256 of the weights", weights[:12]),
         ("SHA-256 of the source file", source[:12]),
         *(_trained(checkpoint) if checkpoint else []),
@@ -81,7 +84,7 @@ def _trained(checkpoint: CheckpointRow) -> list[tuple[str, str]]:
         ("trained on", checkpoint.dataset),
         ("objective", checkpoint.objective),
         ("σ of the training noise", number_text(checkpoint.sigma)),
-        *((name.replace("_", " "), _plain(own[name])) for name in _SETTINGS if own.get(name) is not None),
+        *((name.replace("_", " "), _plain(own[name])) for name in _SETTINGS if own.get(name) not in (None, False)),
         ("accuracy on data kept out of training",
          ", ".join(f"{percent_text(share, 2)} % {name}" for name, share in accuracies if share is not None)),
         ("recorded", checkpoint.created_at),
@@ -89,7 +92,7 @@ def _trained(checkpoint: CheckpointRow) -> list[tuple[str, str]]:
 
 
 def _unknown() -> Html:
-    return paragraph("How it was trained is not recorded here: its weights come from elsewhere.")
+    return paragraph("How it was trained is not recorded: it comes from elsewhere.")
 
 
 def _history(checkpoint: CheckpointRow) -> list[Html]:

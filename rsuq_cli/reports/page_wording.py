@@ -84,6 +84,8 @@ def units_text(figures: Figures, run: RunRow) -> str:
     grid = run.configuration.get("noise") == "grid"
     exact = " Noise is drawn on a grid of integers, so the guarantees are about 8-bit inputs." if grid else ""
     samples = f"n = {figures.n:,} noisy samples an input" if figures.n else "an unknown number of samples"
+    if figures.draws_mean < figures.n:
+        samples = f"at most {samples}, {figures.draws_mean:,.0f} on average: sampling stopped where it was decided"
     return (
         f"Radii are ℓ₂ distances in pixel units (black 0, white 1): one value changed by r, or each of d by r/√d. "
         f"The noise has σ = {number_text(figures.sigma)}; a certificate comes from {samples}.{exact}"

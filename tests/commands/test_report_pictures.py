@@ -13,6 +13,7 @@ import pytest
 from commandline import refused, rsuq, snapshot
 from made_up import imported_run, made_up_run
 from made_up_trials import made_up_audit, made_up_detection
+from sqlalchemy import text
 
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.results.database import open_for_writing
@@ -67,6 +68,19 @@ def test_the_first_screen_has_the_figures_of_the_report(reported: Place) -> None
     assert reached[1] == radii[(len(radii) + 1) // 2 - 1]
     assert "none was broken" in page
     assert "constant (far, 3 inputs, run 3)" in page  # though run 1 alone was named
+
+
+def test_inputs_from_elsewhere_are_no_inputs_of_the_page(reported: Place) -> None:
+    """A run with inputs from elsewhere that was scored again: their label is -1, and no accuracy is over them."""
+    plain = rsuq("report", "--html", "a.html")
+    with open_for_writing(reported.database) as db, db.transaction() as connection:
+        scoring = connection.execute(text("SELECT id FROM scoring WHERE run_id = 3")).scalar_one()
+        columns = [row[1] for row in connection.execute(text("PRAGMA table_info(certified_sample)"))]
+        own = [{"scoring_id": str(scoring), "label": "-1", "correct": "0"}.get(name, name) for name in columns]
+        connection.execute(text(f"INSERT INTO certified_sample SELECT {', '.join(own)} FROM certified_sample "
+                                "WHERE scoring_id = 1"))  # fmt: skip
+    assert plain.exit_code == rsuq("report", "--html", "b.html").exit_code == 0
+    assert (reported.work / "a.html").read_bytes() == (reported.work / "b.html").read_bytes()
 
 
 def test_selections_and_panels_hold_for_pictures(reported: Place) -> None:

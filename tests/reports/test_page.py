@@ -313,6 +313,19 @@ def test_what_scrolls_and_what_is_chosen_can_be_reached_by_keys(trials: Database
     assert deaf == []
 
 
+def test_what_is_left_out_is_said(db: Database, tmp_path: Path) -> None:
+    made_up_run(db, inputs=range(800), n=200, bins=5, measures=("entropy",), coverages=(0.9,))
+    made = make_page(db)
+    made.html = made.html.replace('"most_exhibits":12', '"most_exhibits":5')
+    told = drive(
+        tmp_path, made.html,
+        """return [document.querySelectorAll("#charts figcaption")[1].textContent,
+                   document.getElementById("widest").textContent];""",
+    )  # fmt: skip
+    assert told[0].startswith("300 of 800 inputs, spread evenly.")
+    assert told[1].endswith("Others may have been left out: 5 are shown.")
+
+
 def test_script_json_can_begin_no_tag() -> None:
     data = {"a": "</script><!--", "b": "\u2028 &"}
     written = script_json(data)

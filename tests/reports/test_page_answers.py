@@ -113,6 +113,14 @@ def test_promises_are_about_masses_and_name_alpha_threshold_and_units(db: Databa
     assert "What all of this does not cover" in told
 
 
+def test_samples_that_were_not_drawn_are_not_spoken_of(db: Database) -> None:
+    made_up_run(db, coverages=(0.8,), measures=("margin",))
+    with db.transaction() as connection:
+        connection.execute(text("UPDATE run SET n = 1000"))
+    told = words(answered(db))
+    assert "comes from at most n = 1,000 noisy samples an input, 200 on average" in told
+
+
 @pytest.mark.parametrize(
     ("rule", "said"),
     [

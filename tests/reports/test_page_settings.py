@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 
 from rsuq_cli.console import Column, Table
-from rsuq_cli.reports.page_settings import certify_commands, table_html
+from rsuq_cli.reports.page_settings import certify_commands, runs_html, table_html
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import figures, run_row
 
@@ -40,3 +40,17 @@ def test_table_cells_titles_and_notes_are_escaped() -> None:
     assert "&lt;i&gt;&amp;" in page
     assert "&lt;u&gt;" in page
     assert page.count('data-scoring="1"') == 2
+
+
+def test_what_the_network_computed_is_not_spelled_out(results: Database) -> None:
+    run = dataclasses.replace(run_row(results, 1), configuration={"fingerprint": [[0.123456]] * 12, "sigma": 0.25})
+    page = runs_html([run], [])
+    assert "answers to 12 fixed inputs" in page
+    assert "0.123456" not in page
+
+
+def test_labels_of_a_run_are_among_its_settings(results: Database) -> None:
+    run = dataclasses.replace(run_row(results, 1), name="<first>", note="a & b", tags=("thesis", "cpu"))
+    page = runs_html([run], [])
+    for said in ("&lt;first&gt;", "a &amp; b", "thesis, cpu"):
+        assert f'<td class="left">{said}</td>' in page

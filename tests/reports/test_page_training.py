@@ -45,7 +45,7 @@ def test_weights_from_elsewhere_are_known_by_file_and_hash(db: Database) -> None
     made_up_run(db, inputs=range(2), weights_sha256="c1" * 32, source_sha256="d2" * 32)
     made_up_run(db, inputs=range(2), seed=1, weights_sha256="e3" * 32)
     page = training_html(gathered(db))
-    assert page.count("How it was trained is not recorded here: its weights come from elsewhere.") == 2
+    assert page.count("How it was trained is not recorded: it comes from elsewhere.") == 2
     for said in ("c1c1c1c1c1c1", "d2d2d2d2d2d2", "e3e3e3e3e3e3"):
         assert said in page
 

@@ -35,7 +35,7 @@ class Chart {
       viewBox: `0 0 ${SHAPE.width} ${SHAPE.height}`, tabindex: "0", role: "img", "aria-label": `${title}: ${y} over ${x}. Arrow keys read it out.`,
     });
     this.legend = make(this.figure, "ul", { class: "legend" });
-    if (caption) make(this.figure, "figcaption", {}, caption);
+    this.caption = caption ? make(this.figure, "figcaption", {}, caption) : null;
     this.labels = { x, y };
     this.stops = [];
     this.at = -1;

@@ -37,6 +37,8 @@ function drawScatter(reading, at) {
   const chart = charts.scatter, { cc, ncl } = unpacked(reading), { index, label, unit } = reading.points;
   chart.figure.hidden = !reading.rejects;
   if (!reading.rejects) return;
+  const some = index.length < reading.inputs ? `${index.length} of ${reading.inputs} inputs, spread evenly. ` : "";
+  chart.caption.textContent = `${some}Dots are inputs of the right class, crosses of a wrong one; radii are rounded down.`;
   const largest = reading.radii[reading.radii.length - 1] * 1.03;
   chart.begin([0, largest], [0, largest]);
   chart.line([[0, 0], [largest, largest]], { color: "faint", dash: 1 });

@@ -22,5 +22,6 @@ function drawGallery(reading, at) {
         make(item, "div", {}, `${title} ${radiusText(one[`radius_${guarantee}`])}`);
       }
     }
+    if (shown.length >= DATA.most_exhibits) make(list, "li", { class: "none" }, `Others may have been left out: ${shown.length} are shown.`);
   }
 }

@@ -16,8 +16,7 @@ const state = { reading: 0, position: 0 };
 const charts = {
   curves: new Chart(find("charts"), { title: "Certified curves", x: "ℓ₂ radius (pixel units)", y: "inputs certified (%)",
     caption: "Bands are 95 % intervals over the inputs; shaded between standard and NCL is what rejection gains." }),
-  scatter: new Chart(find("charts"), { title: "CC against NCL", x: "CC radius (pixel units)", y: "NCL radius (pixel units)",
-    caption: "Dots are inputs of the right class, crosses of a wrong one; radii are rounded down." }),
+  scatter: new Chart(find("charts"), { title: "CC against NCL", x: "CC radius (pixel units)", y: "NCL radius (pixel units)", caption: " " }),
   gain: new Chart(find("charts"), { title: "What rejection gains", x: "coverage: inputs answered with certainty (%)", y: "gain of NCL (%)" }),
   cost: new Chart(find("charts"), { title: "What rejection costs", x: "coverage: inputs answered with certainty (%)", y: "cost of CC (%)" }),
   risk: new Chart(find("charts"), { title: "Risk and coverage", x: "share of inputs, most certain votes first (%)", y: "wrong among them (%)",
