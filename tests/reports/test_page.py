@@ -314,7 +314,7 @@ def test_what_scrolls_and_what_is_chosen_can_be_reached_by_keys(trials: Database
 
 
 def test_what_is_left_out_is_said(db: Database, tmp_path: Path) -> None:
-    made_up_run(db, inputs=range(800), n=200, bins=5, measures=("entropy",), coverages=(0.9,))
+    made_up_run(db, inputs=range(800), measures=("entropy",), coverages=(0.9,))
     made = make_page(db)
     made.html = made.html.replace('"most_exhibits":12', '"most_exhibits":5')
     told = drive(
