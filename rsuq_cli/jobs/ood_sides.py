@@ -116,8 +116,10 @@ def _held_out_dataset(
     recorded = None
     if sources.weights:
         from rsuq_cli.models.checkpoints import read_metadata
+        from rsuq_cli.models.parts import located
 
-        metadata = read_metadata(sources.weights) if sources.weights.suffix == ".safetensors" else None
+        file = located(sources.weights).file
+        metadata = read_metadata(file) if file.suffix == ".safetensors" else None
         recorded = metadata.dataset if metadata else None
     else:
         path, is_of_model = locate(database).path, _telling(sources.model)

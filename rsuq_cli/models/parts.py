@@ -36,11 +36,15 @@ class Located(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The tensors of a torch file that are taken, the name they lie under, and the names of the others."""
+    """The tensors of a torch file that are taken, the name they lie under, and the names of the others.
+
+    `unread` are averages that are no state dicts, such as bare lists of tensors.
+    """
 
     tensors: Mapping[Any, Any]
     part: str
     others: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
 
 def located(path: Path) -> Located:
@@ -82,7 +86,7 @@ def chosen_weights(content: Mapping[Any, Any], part: str, path: Path) -> Chosen:
     if plain is None:
         empty = next((content[key] for key in STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), content)
         return Chosen(empty, "", ())
-    return Chosen(known[plain], plain, tuple(_others(known, plain)))
+    return Chosen(known[plain], plain, tuple(_others(known, plain)), tuple(_unread(content, known)))
 
 
 def settings_of(content: Mapping[Any, Any]) -> dict[str, Any]:
@@ -108,6 +112,13 @@ def _part(content: Mapping[Any, Any], part: str, path: Path) -> Mapping[Any, Any
         others = known or {str(name).split(".")[0] for name in content}
         raise BadInput(f"{path} holds no weights under {part!r}", nearest(part, others))
     return beginning
+
+
+def _unread(content: Mapping[Any, Any], known: Iterable[str]) -> Iterable[str]:
+    """Returns the names of averages that hold something, and no state dict."""
+    read = {name.split(".")[0] for name in known}
+    named = ((str(key), value) for key, value in content.items() if AVERAGED.search(str(key)))
+    return (key for key, value in named if isinstance(value, (Mapping, list, tuple)) and value and key not in read)
 
 
 def _others(known: Mapping[str, Mapping[Any, Any]], taken: str) -> Iterable[str]:

@@ -32,7 +32,8 @@ _BESIDE_WEIGHTS = ("numpy", "argparse", "omegaconf", "pathlib", "yacs", "easydic
 class StateDict:
     """Tensors by name as the file spells them, the architecture that the file names (or None), and other metadata.
 
-    `part` is what they lie under in the file ("" for all of it), `others` the other sets of weights there.
+    `part` is what they lie under in the file ("" for all of it), `others` the other sets of weights there, and `unread`
+    averages that are no state dicts.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -40,6 +41,7 @@ class StateDict:
     metadata: dict[str, Any]
     part: str = ""
     others: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 class Fit(NamedTuple):
@@ -99,7 +101,7 @@ def _notes(spelled: Spelled, state: StateDict, path: Path) -> tuple[str, ...]:
     if spelled.rivals:
         taken, *others = (prefix.rstrip(".") or "the plain names" for prefix in (spelled.prefix, *spelled.rivals))
         if not AVERAGED.search(spelled.prefix) and not all(AVERAGED.search(rival) for rival in spelled.rivals):
-            choice = f"choose: --weights {path}#{others[0]}"
+            choice = f"choose: --weights {located(path).file}#{others[0]}"
             raise BadInput(f"{path} holds networks that fit alike: {', '.join((taken, *others))}", choice)
     elif AVERAGED.search(spelled.prefix):
         taken = spelled.prefix.rstrip(".")
@@ -108,10 +110,12 @@ def _notes(spelled: Spelled, state: StateDict, path: Path) -> tuple[str, ...]:
         averaged = "averaged weights" if all(map(AVERAGED.search, others)) else "other weights"
         notes.append(
             f"{path} holds {averaged} too ({', '.join(others)}): taking {taken}; "
-            f"--weights {path}#{others[0]} takes the others"
+            f"--weights {located(path).file}#{others[0]} takes the others"
         )
     elif not located(path).part and AVERAGED.search(taken):
         notes.append(f"{path}: taking the averaged weights {taken}, the only ones in it")
+    if state.unread:
+        notes.append(f"{path} holds {', '.join(state.unread)} too, which is no state dict and is not read")
     left_out = [name for name in spelled.left_out if not any(name.startswith(one) for one in spelled.rivals if one)]
     if left_out:
         notes.append(f"{path}: left out what is no part of the network: {_some('tensors', left_out)}")
@@ -166,7 +170,7 @@ def _read_torch(path: Path, part: str) -> StateDict:
     metadata = settings_of(content)
     arch = metadata.get("arch")
     tensors = {str(name): value for name, value in chosen.tensors.items()}
-    return StateDict(tensors, str(arch) if arch else None, metadata, chosen.part, chosen.others)
+    return StateDict(tensors, str(arch) if arch else None, metadata, chosen.part, chosen.others, chosen.unread)
 
 
 def _refusal(error: Exception) -> str | None:

@@ -350,6 +350,22 @@ def test_averaged_weights_under_names_of_the_same_state_dict(tmp_path: Path) -> 
     assert first_weight(path, "model_ema") == (1, ())
 
 
+def test_averages_that_are_no_state_dict_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "list.pth"
+    averages = {"decay": 0.99, "shadow_params": [torch.zeros(3)]}
+    torch.save({"state_dict": published(""), "ema": averages, "ema_decay": 0.99, "swa": None, "avg_loss": []}, path)
+    assert first_weight(path) == (0, (f"{path} holds ema too, which is no state dict and is not read",))
+
+
+def test_a_part_of_a_part_can_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "lightning.ckpt"
+    both = published("model.") | averaged("model_ema.")
+    torch.save({"state_dict": both, "optimizer": {"state": {}, "param_groups": []}}, path)
+    difference, (note,) = first_weight(path, "state_dict")
+    assert difference == 0
+    assert f"--weights {path}#model_ema takes" in note
+
+
 def test_averaged_weights_alone_are_taken_and_told(tmp_path: Path) -> None:
     torch.save({"state_dict_ema": averaged(), "epoch": 1}, tmp_path / "alone.pth")
     torch.save({"ema_model." + name: value for name, value in averaged().items()}, tmp_path / "prefixed.pth")
