@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ PROBABILITIES = (
     "the outputs look like probabilities, and logits are expected: every uncertainty measure is of the softmax of a "
     "softmax; return logits (drop the softmax)"
 )
+_NEAR_CHANCE = "the accuracy under noise"
 # Under these names training scripts keep the noise that they trained with, in pixel units.
 _SIGMA_NAMES = ("sigma", "noise_sd", "noise_std", "noise_sigma", "noise_level")
 # Released checkpoints of Cohen et al. 2019, and of what descends from them, lie in folders such as `noise_0.25`.
@@ -64,10 +65,15 @@ def calibration_warnings(answers: Answers, labels: Array, sources: Sources, sigm
     if is_near_chance(labels, copies[:, 0]):
         right = float((copies == labels[:, None]).mean())
         warnings.append(
-            f"the accuracy under noise of sigma {sigma:g} is near chance ({right:.1%} of the noisy calibration inputs "
+            f"{_NEAR_CHANCE} of sigma {sigma:g} is near chance ({right:.1%} of the noisy calibration inputs "
             f"are right): there is little to certify; train the network under it, {_train_line(sources, sigma)}"
         )
     return tuple(warnings)
+
+
+def of_network(warnings: Sequence[str]) -> tuple[str, ...]:
+    """Returns those of a run's warnings that are about its network, and hold wherever its evidence is used again."""
+    return tuple(one for one in warnings if one == PROBABILITIES or one.startswith((_NEAR_CHANCE, "normalisation: ")))
 
 
 def _train_line(sources: Sources, sigma: float) -> str:

@@ -20,6 +20,7 @@ from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
 from rsuq_cli.jobs.calibrating import Calibrated, run_edges
+from rsuq_cli.jobs.cautions import of_network
 from rsuq_cli.jobs.engines import Sampling, open_engine, open_sampler, worth_compiling
 from rsuq_cli.jobs.labelling import give_labels
 from rsuq_cli.jobs.ood_evaluation import Evaluation, bounds_per_input, evaluate
@@ -98,7 +99,9 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
         configuration = recognised(db, wanted, watcher, fresh=certify.fresh)
         known = [] if certify.fresh else find_runs(db, configuration_hash(configuration))
         edges, cautions = (
-            Calibrated(reused.edges) if reused else run_edges(certify, opened.dataset, engine, known, watcher)
+            Calibrated(reused.edges, of_network(reused.run.warnings or ()))
+            if reused
+            else run_edges(certify, opened.dataset, engine, known, watcher)
         )
         new = new_run(
             certify, opened, engine, configuration, edges, inputs=sum(map(len, both)),

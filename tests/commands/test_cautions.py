@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from commandline import Result, rsuq
+from commandline import Result, query, rsuq
 from conftest import Place
 from samples import blob_arrays, level_arrays, write_levels_weights, write_npz
 from torch import nn
@@ -90,6 +91,14 @@ def test_an_ood_run_has_the_same_notes(dataset: str) -> None:
     assert any(
         "run 1: the outputs look like" in " ".join(line.split()) for line in rsuq("ood", *flags).stdout.splitlines()
     )
+
+
+def test_evidence_that_is_used_again_brings_its_notes_along(dataset: str) -> None:
+    (only,) = warnings(certify(dataset, "softmax", "--n", 200))
+    result = rsuq("ood", "--run", 1, "--ood", "noise:uniform", "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    ((stored,),) = query(Path("rsuq.db").resolve(), "SELECT warnings FROM run WHERE id = 2")
+    assert json.loads(stored) == [only]
 
 
 def test_weights_that_say_another_sigma(place: Place) -> None:
