@@ -92,10 +92,11 @@ def _readings(results: Database, figures: Sequence[Figures], detail: Detail) -> 
 
 
 def _foreign(results: Database, readings: Sequence[Reading]) -> list[Scores]:
-    from rsuq_cli.jobs.networks import runs_with_scores
+    from rsuq_cli.jobs.networks import of_same_network, runs_with_scores
     from rsuq_cli.results.pictures import ood_scores
 
-    scored = {run_id: one.run.dataset for one in readings for run_id in runs_with_scores(results, one.run)}
+    candidates = runs_with_scores(results)
+    scored = {run_id: one.run.dataset for one in readings for run_id in of_same_network(one.run, candidates)}
     return [one for run_id, dataset in sorted(scored.items()) for one in ood_scores(results, run_id, dataset)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rsuq_cli.jobs.networks import runs_with_scores
+from rsuq_cli.jobs.networks import of_same_network, runs_with_scores
 from rsuq_cli.results.audits import AuditSummary, audits_of
 from rsuq_cli.results.checkpoints import list_checkpoints
 from rsuq_cli.results.database import Database
@@ -46,31 +46,42 @@ def dossiers(db: Database, figures: Sequence[Figures]) -> list[Dossier]:
     chosen: dict[int, list[Figures]] = {}
     for one in figures:
         chosen.setdefault(one.run_id, []).append(one)
-    return [_dossier(db, run_id, found) for run_id, found in chosen.items()]
+    runs = {run_id: run_row(db, run_id) for run_id in chosen}
+    # Read once for all of them: a page of many runs would otherwise list all runs for each.
+    scored, checkpoints = runs_with_scores(db), list_checkpoints(db)
+    same = {run_id: of_same_network(run, scored) for run_id, run in runs.items()}
+    wanted = sorted({number for numbers in same.values() for number in numbers})
+    evaluated = {one.run.id: one for one in (ood_runs(db, runs=wanted) if wanted else ())}
+    return [
+        _dossier(
+            db, runs[run_id], found, _checkpoint(runs[run_id], checkpoints),
+            tuple(evaluated[number] for number in same[run_id] if number in evaluated),
+        )
+        for run_id, found in chosen.items()
+    ]  # fmt: skip
 
 
-def _dossier(db: Database, run_id: int, chosen: Sequence[Figures]) -> Dossier:
-    run, first = run_row(db, run_id), min(chosen, key=lambda one: one.scoring_id)
+def _dossier(
+    db: Database, run: RunRow, chosen: Sequence[Figures], checkpoint: CheckpointRow | None,
+    detections: tuple[OodRun, ...],
+) -> Dossier:  # fmt: skip
+    first, scorings = min(chosen, key=lambda one: one.scoring_id), {one.scoring_id for one in chosen}
     (ceiling,) = ceiling_shares(db, Selection(scorings=[first.scoring_id]))
-    scored = runs_with_scores(db, run)
-    scorings = {one.scoring_id for one in chosen}
     return Dossier(
         run=run,
         figures=first,
         others=len(chosen) - 1,
         reach=reach(db, first.scoring_id),
         ceiling=ceiling,
-        checkpoint=_checkpoint(db, run),
-        answers=answer_count(db, run_id),
-        detections=tuple(ood_runs(db, runs=scored)) if scored else (),
-        audits=tuple(one for one in audits_of(db, [run_id]) if one.scoring_id in scorings),
+        checkpoint=checkpoint,
+        answers=answer_count(db, run.id),
+        detections=detections,
+        audits=tuple(one for one in audits_of(db, [run.id]) if one.scoring_id in scorings),
     )
 
 
-def _checkpoint(db: Database, run: RunRow) -> CheckpointRow | None:
+def _checkpoint(run: RunRow, checkpoints: Sequence[CheckpointRow]) -> CheckpointRow | None:
     """Returns the checkpoint that a run names, or the one whose file has the hash of its weights."""
     weights = run.configuration.get("weights_sha256")
-    every = {one.id: one for one in list_checkpoints(db)}
-    if run.checkpoint_id is not None:
-        return every.get(run.checkpoint_id)
-    return next((one for one in every.values() if one.sha256 == weights), None)
+    named = run.checkpoint_id
+    return next((one for one in checkpoints if (one.sha256 == weights if named is None else one.id == named)), None)

@@ -7,6 +7,8 @@ Nothing here is written, and PyTorch is not imported.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.pictures import scored_runs
@@ -37,11 +39,12 @@ def is_known_by_files(run: RunRow) -> bool:
     return bool(run.configuration.get("source_sha256")) and _COMPUTES not in run.configuration
 
 
-def runs_with_scores(db: Database, run: RunRow) -> list[int]:
-    """Returns the runs that scored the same network on the same data set, `run` itself included, the oldest first."""
+def runs_with_scores(db: Database) -> list[RunRow]:
+    """Returns every run that has out-of-distribution scores, the oldest first."""
     scored = scored_runs(db)
-    return [
-        other.id
-        for other in list_runs(db)
-        if other.id in scored and other.dataset == run.dataset and is_same_network(run, other)
-    ]
+    return [run for run in list_runs(db) if run.id in scored] if scored else []
+
+
+def of_same_network(run: RunRow, runs: Iterable[RunRow]) -> list[int]:
+    """Returns those of `runs` that are about the network and the data set of `run`, itself included."""
+    return [other.id for other in runs if other.dataset == run.dataset and is_same_network(run, other)]
