@@ -343,4 +343,4 @@ def test_no_view_shows_certificates_of_a_run_with_inputs_from_elsewhere(place: P
     assert rsuq_api.curves(1, [0.0], place.database).empty
     assert "no certificates" in refused(rsuq("export", 1, "--format", "csv"))
     assert not any("acr_cc" in record for record in rsuq("report", 1, "--format", "json").json)
-    assert "no scoring 1 with certificates" in refused(rsuq("report", "--paired", 1, 1))
+    assert "no scoring 1 with certificates" in refused(rsuq("report", "--paired", 1, 2))
