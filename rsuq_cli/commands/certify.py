@@ -77,6 +77,7 @@ def certify(
     noise: options.Noise = "gaussian",
     seed: options.Seed = 0,
     fresh: options.Fresh = False,
+    dry_run: options.DryRun = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     batch_size: options.BatchSize = "auto",
@@ -141,6 +142,12 @@ def certify(
         tolerance=tolerance,
         guarantees=tuple(dict.fromkeys(guarantee or [])),  # type: ignore[arg-type]
     )
+    if dry_run:
+        from rsuq_cli.jobs.planning import certify_plan
+        from rsuq_cli.reports.plan import certify_plan_sheet
+
+        certify_plan_sheet(certify_plan(request, db, Reporter())).print(format)
+        return
     from rsuq_cli.jobs.certify import certify_run
     from rsuq_cli.reports.comparison import comparison_table, parse_radii
     from rsuq_cli.results.database import open_for_reading

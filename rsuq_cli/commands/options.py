@@ -150,6 +150,9 @@ Noise = Annotated[
 ]
 Seed = Annotated[int, sampling(metavar="N", help="Seed of all randomness.")]
 Fresh = Annotated[bool, sampling("--fresh", help="Start anew instead of going on.")]
+DryRun = Annotated[
+    bool, sampling("--dry-run", help="Say what would be done, what it costs and what there is already; do nothing.")
+]
 
 # Where it runs
 Device = Annotated[

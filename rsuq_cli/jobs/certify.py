@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,6 +24,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
 from rsuq_cli.jobs.calibrating import run_edges
 from rsuq_cli.jobs.data_of_run import SPREAD
+from rsuq_cli.jobs.durations import duration_text
 from rsuq_cli.jobs.engines import Sampling, check_eight_bit, open_engine, open_sampler, worth_compiling
 from rsuq_cli.jobs.labelling import give_labels
 from rsuq_cli.jobs.opening import Opened, open_sources
@@ -57,12 +58,18 @@ class CertifyOutcome:
     sampled: int
 
 
-def certify_run(request: CertifyRequest, database: str | Path | None, watcher: Watcher) -> CertifyOutcome:
-    """Runs `request` to its end and returns the run; what was finished before is not sampled again.
+class Prepared(NamedTuple):
+    """All that a run needs before it is recorded: model and data, the inputs, how they are sampled, what is hashed."""
 
-    Raises BadInput for what cannot be certified, DatabaseError where the results cannot be kept, RunIncomplete where
-    the device gives up. On any of them, and on KeyboardInterrupt, finished inputs are safe and the run can be resumed.
-    """
+    opened: Opened
+    split: Split
+    engine: Engine
+    sampler: Sampler
+    configuration: dict[str, Any]
+
+
+def prepared(request: CertifyRequest, database: str | Path | None, watcher: Watcher) -> Prepared:
+    """Returns what `request` would be certified with; nothing is written. Raises BadInput for what cannot be."""
     devices = resolve_devices(request.sources.device, request.sources.workers)
     device = devices[0]
     precision = check_precision(request.sources.precision, device)
@@ -81,7 +88,18 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
     engine = open_engine(opened.model, opened.dataset, sampling)
     check_answers(engine, split.images, split.indices)
     sampler = open_sampler(engine, opened.recipe, sampling, devices)
-    wanted = _configuration(request, opened, split, engine, evenly=chosen.evenly)
+    return Prepared(
+        opened, split, engine, sampler, _configuration(request, opened, split, engine, evenly=chosen.evenly)
+    )
+
+
+def certify_run(request: CertifyRequest, database: str | Path | None, watcher: Watcher) -> CertifyOutcome:
+    """Runs `request` to its end and returns the run; what was finished before is not sampled again.
+
+    Raises BadInput for what cannot be certified, DatabaseError where the results cannot be kept, RunIncomplete where
+    the device gives up. On any of them, and on KeyboardInterrupt, finished inputs are safe and the run can be resumed.
+    """
+    opened, split, engine, sampler, wanted = prepared(request, database, watcher)
     with open_for_writing(database) as db:
         configuration = recognised(db, wanted, watcher, fresh=request.fresh)
         known = [] if request.fresh else find_runs(db, configuration_hash(configuration))
@@ -142,23 +160,15 @@ class _Run:
             self.watcher.say(f"{run}: all {len(self.split)} inputs are sampled already; nothing to do")
             return
         samples = request.n0 + request.n
-        rate = self._warm_rate(todo * samples)
+        rate = warm_rate(self.engine, self.split, todo * samples)
         resumed = f" ({len(self.split) - todo} were finished before)" if todo < len(self.split) else ""
         most = "about" if request.stopping is None else "at most"
         self.watcher.say(
             f"{run}: {todo:,} inputs{resumed} × {samples:,} samples, {most} "
-            f"{_duration(todo * samples / rate)} on {self.engine.device} "
+            f"{duration_text(todo * samples / rate)} on {self.engine.device} "
             f"({self.engine.precision}, batches of {self.engine.batch_size}); "
             f"no radius can exceed {self.scored[0].method.ceiling(request.n):.3f}"
         )
-
-    def _warm_rate(self, samples: int) -> float:
-        """Returns the engine's samples per second in one more batch: the first ones pay for everything's start."""
-        meter, draws = self.engine.meter, min(self.engine.batch_size, samples)
-        for _ in range(1 if meter.samples else 2):
-            before = replace(meter)
-            self.engine.uncertainties(self.split.images[:1], self.split.indices[:1], draws=draws)
-        return (meter.samples - before.samples) / (meter.seconds - before.seconds)
 
     def _sample(self, todo: Sequence[int]) -> None:
         images, indices = self.split.images[list(todo)], self.split.indices[list(todo)]
@@ -207,6 +217,15 @@ class _Run:
         """Makes the certificates that are asked for now of evidence that was stored before."""
         for one in self.scored:
             score_stored(self.db, self.handle.id, one, self.edges)
+
+
+def warm_rate(engine: Engine, split: Split, samples: int) -> float:
+    """Returns the engine's samples per second in one more batch: the first ones pay for everything's start."""
+    meter, draws = engine.meter, min(engine.batch_size, samples)
+    for _ in range(1 if meter.samples else 2):
+        before = replace(meter)
+        engine.uncertainties(split.images[:1], split.indices[:1], draws=draws)
+    return (meter.samples - before.samples) / (meter.seconds - before.seconds)
 
 
 def _subset(dataset: Dataset, request: CertifyRequest, watcher: Watcher) -> Subset:
@@ -285,11 +304,3 @@ def _configuration(
         **_sampling_error(request, opened.dataset.shape),
         **_stopping(request),
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"

@@ -15,8 +15,7 @@ from rsuq_cli.jobs.own_networks import Found, own_checkpoint
 from rsuq_cli.jobs.request import Sources
 from rsuq_cli.models.custom import is_custom, load_factory
 from rsuq_cli.models.zoo import NAMES, unknown_model
-from rsuq_cli.results.database import open_for_writing
-from rsuq_cli.results.location import locate
+from rsuq_cli.results.database import open_for_lookup
 from rsuq_cli.results.writer import checkpoints_of_data, newest_checkpoint
 
 
@@ -58,10 +57,9 @@ def _check_untrained(sources: Sources) -> None:
 
 
 def _recorded(sources: Sources, dataset: Dataset, name: str, sigma: float, database: str | Path | None) -> Found:
-    path = locate(database).path
-    if path is not None and not path.exists():
-        return Found(None)
-    with open_for_writing(database) as db:
+    with open_for_lookup(database) as db:
+        if db is None:
+            return Found(None)
         if not is_custom(sources.model):
             return Found(newest_checkpoint(db, sources.model, name, sigma))
         recorded = [row for row in checkpoints_of_data(db, name, sigma) if is_custom(row.model)]

@@ -32,7 +32,7 @@ from rsuq_cli.jobs.opening import Opened, open_sources
 from rsuq_cli.jobs.recognising import check_same_network, recognised
 from rsuq_cli.jobs.recording import configuration_hash, configuration_of, new_run
 from rsuq_cli.jobs.watching import Watcher
-from rsuq_cli.results.database import Database, open_for_writing
+from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
 from rsuq_cli.results.ood_writer import replace_metrics, store_scores
 from rsuq_cli.results.rows import EvidenceRow, NewScoring, RunHandle, Status
 from rsuq_cli.results.writer import add_scoring, find_runs, finish_run, start_run, store_inputs
@@ -68,7 +68,7 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     _check_calibration(request, opened)
     reused = None
     if request.run is not None:
-        with open_for_writing(database) as db:
+        with open_for_reading(database) as db:
             reused = reused_evidence(db, request, opened)
     own = reused.split if reused else own_inputs(request, opened.dataset)
     both = sides(request, opened.dataset, opened.dataset_name, own, later.say)

@@ -28,8 +28,7 @@ from rsuq_cli.jobs.ood_request import FEWEST_INPUTS, OodRequest
 from rsuq_cli.jobs.own_networks import is_of
 from rsuq_cli.jobs.request import Sources
 from rsuq_cli.models.custom import is_custom, origin_of
-from rsuq_cli.results.database import open_for_writing
-from rsuq_cli.results.location import locate
+from rsuq_cli.results.database import open_for_lookup
 from rsuq_cli.results.ood_writer import newest_held_out_checkpoint
 from rsuq_cli.results.rows import CheckpointRow
 
@@ -122,10 +121,9 @@ def _held_out_dataset(
         metadata = read_metadata(file) if file.suffix == ".safetensors" else None
         recorded = metadata.dataset if metadata else None
     else:
-        path, is_of_model = locate(database).path, _telling(sources.model)
-        if path is None or path.exists():
-            with open_for_writing(database) as db:
-                checkpoint = newest_held_out_checkpoint(db, is_of_model, dataset + SEPARATOR, suffix, sigma)
+        is_of_model = _telling(sources.model)
+        with open_for_lookup(database) as db:
+            checkpoint = db and newest_held_out_checkpoint(db, is_of_model, dataset + SEPARATOR, suffix, sigma)
             recorded = checkpoint.dataset if checkpoint else None
     if recorded is not None and held_out_name(recorded):
         return recorded.removesuffix(suffix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -33,6 +34,7 @@ __all__ = [
     "UpgradeResult",
     "check",
     "database_url",
+    "open_for_lookup",
     "open_for_reading",
     "open_for_writing",
     "upgrade",
@@ -152,6 +154,35 @@ def open_for_reading(db: str | Path | None = None) -> Database:
         database.close()
         raise
     return database
+
+
+@contextmanager
+def open_for_lookup(db: str | Path | None = None) -> Iterator[Database | None]:
+    """Yields the database that `db` names for reading, None where there is none; nothing is made, changed or upgraded.
+
+    Of an older one a copy is brought up to date, for as long as it is read.
+
+    Raises:
+        DatabaseError: newer than this program, another program's, not a database, or an older one on a server.
+    """
+    location = locate(db)
+    with reachable(location):
+        there = _exists(location)
+    if there:
+        with Database(location, _engine(location, "read")) as database, database.read() as connection:
+            revision = schema.revision_of(connection, location)
+        there = revision is not None
+    if not there:
+        yield None
+    elif location.path is not None and schema.standing(revision) == "older":
+        with tempfile.TemporaryDirectory() as folder:
+            copy = schema.copy_to(location.path, Path(folder) / location.path.name)
+            upgrade(copy)
+            with open_for_reading(copy) as database:
+                yield database
+    else:
+        with open_for_reading(db) as database:
+            yield database
 
 
 def upgrade(db: str | Path | None = None) -> UpgradeResult:

@@ -91,7 +91,11 @@ def back_up(path: Path, revision: str | None) -> Path:
     The copy is SQLite's own, so it is whole even while others read and write. Nothing is left behind where it fails.
     """
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    backup = path.with_name(f"{path.stem}.backup-{revision}-{moment}.db")
+    return copy_to(path, path.with_name(f"{path.stem}.backup-{revision}-{moment}.db"))
+
+
+def copy_to(path: Path, backup: Path) -> Path:
+    """Copies what is committed in an SQLite file to a new file and returns that one; nothing is left where it fails."""
     source = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
         target = sqlite3.connect(backup)

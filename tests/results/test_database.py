@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from sqlalchemy import event, text
 
 from rsuq_cli.errors import DatabaseError
 from rsuq_cli.results import schema
-from rsuq_cli.results.database import Database, check, open_for_reading, open_for_writing, upgrade
-from rsuq_cli.results.queries import figures
+from rsuq_cli.results.database import Database, check, open_for_lookup, open_for_reading, open_for_writing, upgrade
+from rsuq_cli.results.queries import figures, list_runs
 from rsuq_cli.results.schema import SCHEMA_HEAD
 from rsuq_cli.results.writer import load_evidence, start_run, store_inputs
 
@@ -503,3 +504,26 @@ def test_damage_is_found(stored: Path) -> None:
         file.write(b"\xff" * (size // 2))
     with pytest.raises(DatabaseError, match="is damaged"):
         check(stored)
+
+
+def test_a_lookup_makes_and_changes_nothing(tmp_path: Path) -> None:
+    with open_for_lookup(tmp_path / "missing.db") as nothing:
+        assert nothing is None
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty.db").touch()
+    with open_for_lookup(tmp_path / "empty.db") as nothing:
+        assert nothing is None
+    older = tmp_path / "older.db"
+    with closing(sqlite3.connect(older)) as connection:
+        connection.executescript((FROZEN / "0002.sql").read_text(encoding="utf-8"))
+    before = older.read_bytes()
+    with open_for_lookup(older) as database:
+        assert database is not None
+        assert list_runs(database)
+        with pytest.raises(DatabaseError, match="read-only"), database.read() as connection:
+            connection.execute(text("DELETE FROM run"))
+    assert older.read_bytes() == before
+    with closing(sqlite3.connect(older)) as connection, connection:
+        connection.execute("UPDATE rsuq_version SET version_num = '9999'")
+    with pytest.raises(DatabaseError, match="newer than this rsuq"), open_for_lookup(older):
+        pass

@@ -1,0 +1,62 @@
+"""What a command would do, as `--dry-run` prints it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rsuq_cli.console import radius_text
+from rsuq_cli.jobs.durations import duration_text
+from rsuq_cli.reports.runs import bytes_text
+from rsuq_cli.reports.sheet import Sheet, sheet
+
+if TYPE_CHECKING:
+    from rsuq_cli.jobs.planning import CertifyPlan
+
+
+def certify_plan_sheet(plan: CertifyPlan) -> Sheet:
+    """Returns the plan of a certify run; its JSON is the plan itself."""
+    samples = plan.n0 + plan.n
+    most = "" if plan.stopping is None else "at most "
+    todo = plan.inputs - plan.finished
+    cost = f"{most}{todo:,} inputs × {samples:,} samples = {most}{plan.samples:,} samples"
+    workers = f", {plan.workers} workers" if plan.workers > 1 else ""
+    compiled = ", compiled" if plan.compiled else ""
+    time = f"{most}about {duration_text(plan.seconds)} ({plan.samples_per_second:,.0f} samples/s)"
+    lines = [
+        ("model", plan.model), ("checkpoint", plan.checkpoint_id), ("weights from", plan.weights),
+        ("data set", f"{plan.dataset}, {plan.split}"), ("subset", _subset(plan)),
+        ("σ", f"{plan.sigma:g}, {plan.noise} noise, seed {plan.seed}"),
+        ("samples", f"n0 = {plan.n0:,}, n = {plan.n:,}" + ("" if plan.stopping is None else ", fewer once decided")),
+        ("rule", f"{plan.rule}, {plan.competitors} competitors, α = {plan.alpha:g}"
+                 + (f" over {plan.family_size} guarantees" if plan.family_size > 1 else "")),
+        ("uncertainty", [_threshold(plan, measure) for measure in plan.measures]),
+        ("ceiling", f"no radius can exceed {radius_text(plan.ceiling)}"),
+        ("device", f"{plan.device}, {plan.precision}, batches of {plan.batch_size:,}{workers}{compiled}"),
+        ("run", _run(plan)),
+        ("cost", cost if todo else "nothing: every input is sampled"),
+        ("time", time if todo else ""),
+        ("size", f"about {bytes_text(plan.bytes)} in the database" if todo else ""),
+        ("warnings", list(plan.warnings)),
+    ]  # fmt: skip
+    record = asdict(plan) | {name: list(getattr(plan, name)) for name in ("measures", "coverages", "warnings")}
+    return sheet("dry run: nothing is sampled or written", record, lines)
+
+
+def _subset(plan: CertifyPlan) -> str:
+    every = "every input" if plan.skip == 1 else f"every {plan.skip}th input"
+    limit = "" if plan.limit is None else f", at most {plan.limit:,}" + (" spread evenly" if plan.spread else "")
+    return f"{plan.inputs:,} inputs: {every}{limit}"
+
+
+def _threshold(plan: CertifyPlan, measure: str) -> str:
+    if known := plan.thresholds.get(measure):
+        return f"{measure} ≤ {', '.join(f'{value:.4g}' for value in known)}"
+    shares = ", ".join(f"{coverage:g}" for coverage in plan.coverages)
+    return f"{measure}, calibrated to a coverage of {shares} on {plan.calibration_samples:,} noisy held-out samples"
+
+
+def _run(plan: CertifyPlan) -> str:
+    if plan.run_id is None:
+        return "a new one"
+    return f"run {plan.run_id}, which has {plan.finished:,} of {plan.inputs:,} inputs"

@@ -1,0 +1,106 @@
+"""`--dry-run`: the plan and what it costs, with nothing sampled and nothing written."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from commandline import Result, query, refused, rsuq, snapshot
+from samples import Sample
+
+if TYPE_CHECKING:
+    from conftest import Place
+
+FROZEN = Path(__file__).parents[1] / "results" / "frozen"
+
+
+def planned(sample: Sample, *flags: object) -> dict[str, Any]:
+    result = rsuq("certify", *sample.flags, "--dry-run", "--format", "json", *flags)
+    assert result.exit_code == 0, result.stderr
+    plan: dict[str, Any] = result.json
+    return plan
+
+
+def certified(sample: Sample, *flags: object) -> Result:
+    result = rsuq("certify", *sample.flags, *flags)
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def test_a_new_run_is_planned_and_nothing_is_made(place: Place, blobs: Sample) -> None:
+    before = snapshot(place.root)
+    plan = planned(blobs, "--n", 900, "--skip", 2, "--uncertainty", "margin", "--rule", "plurality")
+    assert (plan["inputs"], plan["samples"], plan["run_id"], plan["finished"]) == (6, 6 * 1000, None, 0)
+    assert (plan["measures"], plan["coverages"], plan["thresholds"]) == (["margin"], [0.9], {})
+    assert plan["calibration_samples"] >= 5000
+    assert (plan["rule"], plan["competitors"], plan["checkpoint_id"]) == ("plurality", "class-wise", None)
+    assert plan["seconds"] > 0
+    assert 6 * 200 < plan["bytes"] < 6 * 20_000
+    assert snapshot(place.root) == before
+    assert not place.database.exists()
+
+
+def test_people_read_what_it_would_do(blobs: Sample) -> None:
+    shown = rsuq("certify", *blobs.flags, "--dry-run", "--n", 400, "--threshold", 0.5, "--limit", 5).stdout
+    for text in (
+        "nothing is sampled or written", "entropy ≤ 0.5", "5 inputs × 500 samples = 2,500 samples", "a new one",
+        "no radius can exceed 0.5", "at most 5", "about 1 s", "in the database",
+    ):  # fmt: skip
+        assert text in shown, text
+
+
+def test_the_run_that_would_go_on_is_named_with_what_it_has(
+    place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as interrupting:
+        interrupting.setenv("INTERRUPT_AT", "110")
+        assert rsuq("certify", *blobs.flags, "--n", 300, "--batch-size", 64).exit_code == 130
+    ((finished,),) = query(place.database, "SELECT COUNT(*) FROM evidence")
+    assert 0 < finished < 12
+    before = snapshot(place.root)
+    plan = planned(blobs, "--n", 300)
+    assert (plan["run_id"], plan["finished"], plan["samples"]) == (1, finished, (12 - finished) * 400)
+    assert plan["calibration_samples"] == 0
+    assert list(plan["thresholds"]) == ["entropy"]
+    # Another coverage needs other bins, other settings another run, and --fresh starts anew.
+    assert planned(blobs, "--n", 300, "--coverage", 0.777)["run_id"] in (None, 1)
+    assert planned(blobs, "--n", 301)["run_id"] is None
+    assert planned(blobs, "--n", 300, "--fresh")["run_id"] is None
+    assert snapshot(place.root) == before
+    certified(blobs, "--n", 300)
+    plan = planned(blobs, "--n", 300)
+    assert (plan["run_id"], plan["samples"], plan["bytes"]) == (1, 0, 0)
+    shown = rsuq("certify", *blobs.flags, "--n", 300, "--dry-run").stdout
+    assert "nothing: every input is sampled" in shown
+    assert re.search(r"run 1, which has 12 of 12 inputs", shown)
+
+
+def test_what_it_says_of_the_size_is_near_what_the_run_takes(place: Place, blobs: Sample) -> None:
+    plan = planned(blobs, "--n", 2000)
+    certified(blobs, "--n", 2000)
+    ((taken,),) = query(place.database, "SELECT SUM(LENGTH(counts)) + 12 * 130 FROM evidence")
+    assert taken / 2 < plan["bytes"] < taken * 2
+
+
+def test_an_older_database_is_read_as_it_is(place: Place, blobs: Sample) -> None:
+    with closing(sqlite3.connect(place.database)) as connection:
+        connection.executescript((FROZEN / "0001.sql").read_text(encoding="utf-8"))
+    before = snapshot(place.root)
+    assert planned(blobs, "--n", 300)["run_id"] is None
+    assert snapshot(place.root) == before
+
+
+def test_what_certify_refuses_is_refused_in_the_same_words(place: Place, blobs: Sample) -> None:
+    before = snapshot(place.root)
+    for flags in (
+        ("--sigma", 0), ("--n", 3), ("--model", "nosuch"), ("--dataset", "npz:nosuch.npz"), ("--model", "cnn"),
+        ("--split", "train", "--limit", 0), ("--noise", "grid"),
+    ):  # fmt: skip
+        asked = ("certify", *blobs.flags, *flags)
+        planned_line = refused(rsuq(*asked, "--dry-run"))
+        assert snapshot(place.root) == before
+        assert planned_line == refused(rsuq(*asked))
