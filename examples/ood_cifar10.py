@@ -55,7 +55,7 @@ def compare(options: argparse.Namespace, *arguments: object) -> None:
     """Scores, metrics and guarantees at the radii 0, sigma / 2 and sigma."""
     radii = f"0,{options.sigma / 2},{options.sigma}"
     limit = ("--limit", options.limit) if options.limit else ()
-    rsuq("ood", *arguments, "--n", options.n, *limit, "--radii", radii, "--format", "markdown", show=True)
+    rsuq("ood", *arguments, "--n", options.n, *limit, "--radii", radii, "--details", "--format", "markdown", show=True)
 
 
 def flags(name: str, values: Iterable[str]) -> list[str]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO, cast, get_args
 
+from rich.box import SIMPLE_HEAD, Box
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -24,11 +26,16 @@ from rich.text import Text
 
 from rsuq_cli.errors import BadInput
 from rsuq_cli.formats import MACHINE_FORMATS, MachineFormat, Record, write_records
+from rsuq_cli.layout import Fitted, fitted, lines
 from rsuq_cli.output import new_file
 from rsuq_cli.spelling import READABLE, readable
 
 Format = Literal["table", "json", "jsonl", "csv", "markdown", "latex", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+# A pipe or a file has no width of its own: nothing is folded there.
+UNFOLDED = 1000
+# A rule below the titles and nothing else, where a stream has no rules.
+_PLAIN_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
 
 class _Console(Console):
@@ -39,18 +46,18 @@ class _Console(Console):
 
 
 def out() -> Console:
-    """Returns the console of the answer, stdout as it is now."""
-    return _console(sys.stdout)
+    """Returns the console of the answer, stdout as it is now; in a pipe COLUMNS, where it is set, is its width."""
+    columns = os.environ.get("COLUMNS", "")
+    return _console(sys.stdout, int(columns) if columns.isdecimal() and int(columns) else UNFOLDED)
 
 
 def err() -> Console:
-    """Returns the console of everything else, stderr as it is now."""
+    """Returns the console of everything else, stderr as it is now; in a pipe what is said stays on one line."""
     return _console(sys.stderr)
 
 
-def _console(stream: TextIO) -> Console:
-    # A pipe or a file has no width of its own: nothing is folded there.
-    return _Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else 1000)
+def _console(stream: TextIO, width: int = UNFOLDED) -> Console:
+    return _Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else width)
 
 
 def say(line: str, *, style: str | None = "dim") -> None:
@@ -101,13 +108,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Records with every value, and the columns that people see of them; `names` are the values that machines get."""
+    """Records with every value, and the columns that people see of them.
+
+    `names` are the values that machines get, None for all; `shown` the records that a screen gets, None for all; the
+    first `keys` columns name a row. A cell's first line is the figure, what follows explains it.
+    """
 
     title: str
     records: Sequence[Record]
     columns: Sequence[Column]
     notes: Sequence[str] = field(default=())
     names: Sequence[str] | None = None
+    shown: Sequence[Record] | None = None
+    keys: int = 1
 
     def print(self, style: Format) -> None:
         """Prints the table to stdout in one of `FORMATS`."""
@@ -131,31 +144,60 @@ class Table:
             return self.records
         return [{name: record[name] for name in self.names} for record in self.records]
 
+    def rows(self, records: Iterable[Record]) -> list[list[str]]:
+        """Returns the cells of records, row by row."""
+        return [[column.cell(record) for column in self.columns] for record in records]
+
     def markdown(self) -> str:
         """Returns what people see, as a Markdown table."""
         titles = [column.title.replace("\n", " ") for column in self.columns]
         rules = ["---:" if column.justify == "right" else "---" for column in self.columns]
-        rows = [[_markdown(column.cell(record)) for column in self.columns] for record in self.records]
+        rows = [[_markdown(cell) for cell in row] for row in self.rows(self.records)]
         return "\n".join("| " + " | ".join(cells) + " |" for cells in (titles, rules, *rows))
 
     def latex(self) -> str:
         """Returns what people see, as a LaTeX table for the booktabs package."""
         layout = "".join("r" if column.justify == "right" else "l" for column in self.columns)
         titles = " & ".join(_latex(column.title.replace("\n", " ")) for column in self.columns)
-        rows = [" & ".join(_latex(column.cell(record)) for column in self.columns) + r" \\" for record in self.records]
+        rows = [" & ".join(_latex(cell.replace("\n", " ")) for cell in row) + r" \\" for row in self.rows(self.records)]
         head = [rf"\begin{{tabular}}{{{layout}}}", r"\toprule", titles + r" \\", r"\midrule"]
         return "\n".join([*head, *rows, r"\bottomrule", r"\end{tabular}"])
 
-    def print_rich(self, console: Console) -> None:
-        """Prints what people see to a console, with the notes below."""
-        table = RichTable(title=escape(self.title), title_justify="left", header_style="bold", pad_edge=False)
-        for column in self.columns:
-            table.add_column(escape(column.title), justify=column.justify, no_wrap=False, overflow="fold")
-        for record in self.records:
-            table.add_row(*(escape(column.cell(record)) for column in self.columns))
-        console.print(table)
-        for note in self.notes:
-            console.print(escape(note), soft_wrap=True)
+    def print_rich(self, console: Console, *, notes: bool = True) -> None:
+        """Prints what people see to a console, no wider than that is, with the notes below."""
+        rows = self.rows(self.records if self.shown is None else self.shown)
+        # Spelled out before widths are measured, so that columns stay columns.
+        columns = [
+            [readable(cell, console.encoding) for cell in (column.title, *(row[at] for row in rows))]
+            for at, column in enumerate(self.columns)
+        ]
+        _print_lines(self.title, console, style="bold")
+        for number, block in enumerate(fitted(columns, console.width, self.keys)):
+            if number:
+                console.print()
+            console.print(self._block(block, SIMPLE_HEAD if console.encoding.startswith("utf") else _PLAIN_HEAD))
+        if notes:
+            print_notes(self.notes, console)
+
+    def _block(self, block: Sequence[Fitted], box: Box) -> RichTable:
+        table = RichTable(box=box, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), border_style="dim")
+        for one in block:
+            justify = self.columns[one.number].justify
+            table.add_column(Text(one.cells[0]), width=one.width, justify=justify, vertical="top", overflow="fold")
+        for cells in zip(*(one.cells[1:] for one in block), strict=True):
+            table.add_row(*map(_cell, cells))
+        return table
+
+
+def print_notes(notes: Iterable[str], console: Console) -> None:
+    """Prints what explains a table, each note once, broken between words only."""
+    for note in dict.fromkeys(notes):
+        _print_lines(note, console)
+
+
+def _print_lines(text: str, console: Console, style: str = "") -> None:
+    for line in lines(readable(text, console.encoding), console.width):
+        console.print(Text(line, style), overflow="fold")
 
 
 def is_machine(style: Format) -> bool:
@@ -166,16 +208,14 @@ def is_machine(style: Format) -> bool:
 def print_tables(tables: Sequence[Table], style: Format, output: Path | None = None, *, force: bool = False) -> None:
     """Prints tables to stdout, or writes them to the file `output`, whole or not at all.
 
-    People see all of them, one below the other; a machine format carries the records of the first alone.
+    People see all of them, one below the other, and below the last what explains them; a machine format carries the
+    records of the first alone.
 
     Raises:
         BadInput: the file exists and `force` is not given, it cannot be written, or a terminal would get Parquet.
     """
     if style == "table" and output is None:
-        for number, table in enumerate(tables):
-            if number:
-                out().print()
-            table.print_rich(out())
+        _print_people(tables, out())
         return
     with destination(output, force=force, binary=style == "parquet") as stream:
         _render(tables, style, stream, encoding="utf-8" if output else sys.stdout.encoding)
@@ -203,16 +243,28 @@ def _render(tables: Sequence[Table], style: Format, stream: BinaryIO, *, encodin
     if is_machine(style):
         tables[0].write(cast("MachineFormat", style), stream)
         return
-    renderers: dict[str, Callable[[Table], str]] = {"table": _plain, "markdown": Table.markdown, "latex": Table.latex}
-    stream.write(
-        "\n\n".join(renderers[style](table).rstrip("\n") for table in tables).encode(encoding, READABLE) + b"\n"
-    )
+    if style == "table":
+        text = io.StringIO()
+        _print_people(tables, _console(text))
+        written = text.getvalue().rstrip("\n")
+    else:
+        written = "\n\n".join(table.markdown() if style == "markdown" else table.latex() for table in tables)
+    stream.write(written.encode(encoding, READABLE) + b"\n")
 
 
-def _plain(table: Table) -> str:
-    text = io.StringIO()
-    table.print_rich(_console(text))
-    return text.getvalue()
+def _print_people(tables: Sequence[Table], console: Console) -> None:
+    for number, table in enumerate(tables):
+        if number:
+            console.print()
+        table.print_rich(console, notes=len(tables) == 1)
+    if len(tables) > 1:
+        console.print()
+        print_notes((note for table in tables for note in table.notes), console)
+
+
+def _cell(text: str) -> Text:
+    figure, *explained = text.split("\n")
+    return Text("\n").join([Text(figure), *(Text(line, "dim") for line in explained)])
 
 
 def _markdown(cell: str) -> str:

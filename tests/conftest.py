@@ -1,4 +1,4 @@
-"""A command line that is the same on every machine: no colour, one width, and a home of its own."""
+"""A command line that is the same on every machine: no colour, no width of a screen, and a home of its own."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Place:
 
 def _isolate(monkeypatch: pytest.MonkeyPatch, root: Path) -> Place:
     for name in list(os.environ):
-        if name.startswith(("RSUQ_", "XDG_")) or name in ("FORCE_COLOR", "GITHUB_ACTIONS", "CLICOLOR_FORCE"):
+        if name.startswith(("RSUQ_", "XDG_")) or name in ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "CLICOLOR_FORCE"):
             monkeypatch.delenv(name)
     home, work = root / "home", root / "work"
     work.mkdir(parents=True)
-    fixed = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    fixed = {"NO_COLOR": "1", "TERM": "dumb", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     folders = {"HOME": home, "XDG_DATA_HOME": home / "data", "XDG_CONFIG_HOME": home / "config"}
     for name, value in {**fixed, **folders, "XDG_CACHE_HOME": home / "cache", "RSUQ_DB": work / "rsuq.db"}.items():
         monkeypatch.setenv(name, str(value))

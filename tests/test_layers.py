@@ -69,7 +69,8 @@ FLOOR_PLAN = {
     ),
     # what people see
     "streams": Room("spelling"),
-    "console": Room("errors formats output spelling", "rich"),
+    "layout": Room("", "rich"),
+    "console": Room("errors formats layout output spelling", "rich"),
     "reports": Room(
         "console errors formats output certificates ood measures results jobs", "numpy rich", inside="matplotlib"
     ),

@@ -67,6 +67,8 @@ def ood(
     convention: Annotated[
         str, options.view(metavar="NAME", help="Which side is positive for FPR95: ood-positive or id-positive.")
     ] = "ood-positive",
+    details: options.Details = False,
+    intervals: options.Intervals = False,
     name: options.Name = None,
     tag: options.Tags = None,
     radii: options.Radii = None,
@@ -128,14 +130,20 @@ def ood(
         simultaneous=simultaneous,
     )
     from rsuq_cli.jobs.ood import ood_run
-    from rsuq_cli.reports.ood import View, people_tables, record_table
+    from rsuq_cli.reports.ood import View
+    from rsuq_cli.reports.ood_records import record_table
+    from rsuq_cli.reports.ood_summary import people_tables
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.ood_queries import ood_runs
 
     outcome = ood_run(request, db, Reporter())
     with open_for_reading(db) as results:
         view = View(ood_runs(results, runs=[outcome.run_id]), outcome.scores, request.convention)
-    print_tables([record_table(view)] if is_machine(format) else people_tables(view), format)
+    if is_machine(format):
+        record_table(view).print(format)
+        return
+    by_score = bool(score) or _given(ctx, "convention")
+    print_tables(people_tables(view, details=details, intervals=intervals, by_score=by_score), format)
 
 
 def _given(ctx: typer.Context, name: str) -> bool:

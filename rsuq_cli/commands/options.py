@@ -176,6 +176,10 @@ DataDir = Annotated[
     ),
 ]  # fmt: skip
 
+# What is shown
+Details = Annotated[bool, view("--details", help="Every table and figure, not only what fits one screen.")]
+Intervals = Annotated[bool, view("--intervals", help="The 95 % interval of each share.")]
+
 # Output
 Name = Annotated[
     str | None, output("--name", metavar="NAME", help="What to call it; a name is no part of its settings.")

@@ -27,7 +27,9 @@ def quickstart(
     from rsuq_cli.jobs.quickstart import certify_request, ood_request, trained, trained_without_classes
     from rsuq_cli.reports.comparison import comparison_table, curve_table
     from rsuq_cli.reports.guide import guide
-    from rsuq_cli.reports.ood import View, detection_table, reading
+    from rsuq_cli.reports.ood import View
+    from rsuq_cli.reports.ood_summary import reading
+    from rsuq_cli.reports.ood_tables import detection_table
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.ood_queries import ood_runs
     from rsuq_cli.results.queries import figures

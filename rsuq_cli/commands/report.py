@@ -63,6 +63,8 @@ def report(
     ] = None,
     limit: Annotated[int | None, options.view(metavar="N", help="With --inputs: at most so many rows.", min=1)] = None,
     ood: Annotated[bool, options.view("--ood", help="The out-of-distribution runs, and nothing else.")] = False,
+    details: options.Details = False,
+    intervals: options.Intervals = False,
     sort: Annotated[
         str | None,
         options.view(metavar="NAME", help="Order by a figure or setting; -acr_cc for the largest first."),
@@ -92,7 +94,7 @@ def report(
     """
     from rsuq_cli.commands.pictures import Pictures
     from rsuq_cli.output import check_output
-    from rsuq_cli.reports.arrangement import Columns, Layout, arranged, check_groupings
+    from rsuq_cli.reports.arrangement import Columns, Layout, Shown, arranged, check_groupings, laid_out, pivoted
     from rsuq_cli.reports.inputs import ceiling_table, per_class_table, print_inputs, rows_to_read
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.inputs import ceiling_shares, stream_inputs, where_inputs
@@ -143,11 +145,19 @@ def report(
         elif at_ceiling:
             layout = Layout([ceiling_table(ceiling_shares(results, selection))], [])
         elif ood or _only_ood(results, selection):
-            layout = Layout(_detection(results, selection, machine=is_machine(format)), [])
+            found = _detection(results, selection, machine=is_machine(format), details=details, intervals=intervals)
+            if not found:
+                raise BadInput(
+                    "no out-of-distribution runs match", "rsuq runs lists what there is; rsuq ood makes more"
+                )
+            layout = Layout(found, [])
         else:
-            layout = _compare(results, selection, by or [], figure, sort, radii, machine=is_machine(format))
+            ordered = _found(results, selection, sort, radii)
+            shown = Shown(radii is not None or details, intervals, is_machine(format))
+            several = by is not None and len(by) == 2
+            layout = pivoted(ordered, by or [], figure) if several else laid_out(ordered, by[0] if by else None, shown)
             if not (by or sort or keep or drop or is_machine(format)):
-                layout.tables.extend(_detection_in_short(results, selection))
+                layout.tables.extend(_detection(results, selection, details=details, intervals=intervals))
         if pictures.wanted:
             pictures.write(results, _found(results, selection, sort, radii))
     if not layout.tables[0].records:
@@ -168,38 +178,20 @@ def _only_ood(results: Database, selection: Selection) -> bool:
     return not certified and bool(selected_ood_runs(results, selection))
 
 
-def _detection_in_short(results: Database, selection: Selection) -> list[Table]:
-    """Returns two tables of the out-of-distribution runs that are selected, none where there are none."""
-    from rsuq_cli.reports.ood import View, detection_table, difference_table
-    from rsuq_cli.results.ood_queries import ood_runs, selected_ood_runs
-
-    chosen = selected_ood_runs(results, selection)
-    view = View(ood_runs(results, runs=chosen) if chosen else [])
-    return [detection_table(view), difference_table(view)] if chosen else []
-
-
-def _detection(results: Database, selection: Selection, *, machine: bool) -> list[Table]:
+def _detection(
+    results: Database, selection: Selection, *, machine: bool = False, details: bool = False, intervals: bool = False
+) -> list[Table]:
     """Returns the tables of the out-of-distribution runs that are selected; machines get the records alone."""
-    from rsuq_cli.reports.ood import View, people_tables, record_table
+    from rsuq_cli.reports.ood import View
+    from rsuq_cli.reports.ood_records import record_table
+    from rsuq_cli.reports.ood_summary import people_tables
     from rsuq_cli.results.ood_queries import ood_runs, selected_ood_runs
 
     chosen = selected_ood_runs(results, selection)
     if not chosen:
-        raise BadInput("no out-of-distribution runs match", "rsuq runs lists what there is; rsuq ood makes more")
+        return []
     view = View(ood_runs(results, runs=chosen))
-    return [record_table(view)] if machine else people_tables(view)
-
-
-def _compare(
-    results: Database, selection: Selection, by: list[str], figure: str, sort: str | None, radii: str | None, *,
-    machine: bool,
-) -> Layout:  # fmt: skip
-    from rsuq_cli.reports.arrangement import laid_out, pivoted
-
-    ordered = _found(results, selection, sort, radii)
-    if len(by) == 2:
-        return pivoted(ordered, by, figure)
-    return laid_out(ordered, by[0] if by else None, curves=radii is not None, machine=machine)
+    return [record_table(view)] if machine else people_tables(view, details=details, intervals=intervals)
 
 
 def _found(results: Database, selection: Selection, sort: str | None, radii: str | None) -> list[Figures]:

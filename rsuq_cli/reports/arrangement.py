@@ -30,6 +30,14 @@ class Layout(NamedTuple):
     warnings: list[str]
 
 
+class Shown(NamedTuple):
+    """What is shown of a comparison beside its figures: certified curves, intervals; `machine` is who reads it."""
+
+    curves: bool = False
+    intervals: bool = False
+    machine: bool = False
+
+
 class Columns(NamedTuple):
     """The names to keep, in their order (None: all), and those to drop."""
 
@@ -86,21 +94,17 @@ def check_groupings(names: Sequence[str]) -> None:
         raise BadInput("--by takes one name to group, or two different ones to pivot", "--by model --by sigma")
 
 
-def laid_out(figures: Sequence[Figures], by: str | None, *, curves: bool, machine: bool) -> Layout:
+def laid_out(figures: Sequence[Figures], by: str | None, shown: Shown) -> Layout:
     """Returns the comparison of these scorings, one table for each group, and certified accuracies if asked for.
 
     Machines get all scorings in one table, in the order of the groups.
     """
     groups = grouped(figures, by) if by else [Group("certified", list(figures))]
     everything = [one for group in groups for one in group.figures]
-    if machine:
+    if shown.machine:
         return Layout([comparison_table(everything)], differences(everything))
-    tables = [comparison_table(group.figures, title=group.title) for group in groups]
-    # What explains the columns is said once, below the last table.
-    tables = [replace(table, notes=()) for table in tables[:-1]] + [
-        replace(tables[-1], notes=comparison_table(everything).notes)
-    ]
-    return Layout(tables + ([certified_table(everything)] if curves else []), differences(everything))
+    tables = [comparison_table(group.figures, title=group.title, intervals=shown.intervals) for group in groups]
+    return Layout(tables + ([certified_table(everything)] if shown.curves else []), differences(everything))
 
 
 def pivoted(figures: Sequence[Figures], by: Sequence[str], figure: str) -> Layout:

@@ -8,9 +8,9 @@ a gain of 0 be taken for a measurement.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple
 
 from rsuq_cli.console import Column, Table, number_text, percent_text
 from rsuq_cli.errors import BadInput
@@ -27,6 +27,7 @@ LEGEND = (
     "certainty · NCL, no confident label change: nothing but this class is ever stated with confidence",
     "gain = ACR NCL / ACR standard - 1, and what it costs: CC cost = 1 - ACR CC / ACR standard, at this coverage",
 )
+INTERVALS = "[…]: 95 % Wilson interval of a share over the inputs"
 NO_REJECTION = "without rejection (rule standard) there is no CC and NCL beside standard: -"
 
 
@@ -44,21 +45,28 @@ def parse_radii(text: str | None, sigmas: Sequence[float]) -> list[float]:
     return radii
 
 
-def comparison_table(figures: Sequence[Figures], *, title: str = "certified") -> Table:
-    """Returns the table of these scorings; a setting that all of them share is named once, above it."""
+def comparison_table(figures: Sequence[Figures], *, title: str = "certified", intervals: bool = False) -> Table:
+    """Returns the table of these scorings; a setting that all of them share is named once, above it.
+
+    With `intervals` every share has its interval beside it.
+    """
     records = [figure_record(one) for one in figures]
     settings = _settings()
-    shared = [column for column in settings if len({column.cell(record) for record in records}) == 1]
+    shared = [one for one in settings if len({one.column.cell(record) for record in records}) == 1]
     standard_only = [record["rule"] == "standard" for record in records] or [False]
     columns = [
         Column("scoring", lambda r: str(r["scoring_id"]), name="scoring_id"),
-        *(column for column in settings if column not in shared),
+        *(one.column for one in settings if one not in shared),
         *_figure_columns(abstention=any(standard_only), rejection=not all(standard_only)),
     ]
-    named = [title, *(column.cell(records[0]) for column in shared)] if records else [title]
+    named = [title, *(one.named(records[0]) for one in shared)] if records else [title]
     legend = LEGEND[:2] if all(standard_only) else (*LEGEND, NO_REJECTION) if any(standard_only) else LEGEND
     shown = " · ".join(name for name in named if name)
-    return Table(shown, records, columns, (*legend, *_draws(records), *_incomplete(records), *_warnings(records)))
+    notes = (*legend, *_draws(records), *_incomplete(records), *_warnings(records))
+    if intervals:
+        columns = [_with_interval(column) for column in columns]
+        notes = (INTERVALS, *notes)
+    return Table(shown, records, columns, notes)
 
 
 def certified_table(figures: Sequence[Figures]) -> Table:
@@ -128,19 +136,35 @@ def acr_text(radius: float | None) -> str:
     return "-" if radius is None else f"{radius:.4f}"
 
 
-def _settings() -> list[Column]:
-    return [
-        Column("run", lambda r: f"run {r['run_id']}", name="run_id"),
+class Setting(NamedTuple):
+    """A setting as a column where runs differ in it, and with its name where all of them share it."""
+
+    column: Column
+    named: Callable[[Record], str]
+
+
+def _settings() -> list[Setting]:
+    columns = [
+        Column("run", lambda r: str(r["run_id"]), name="run_id"),
         Column("model", lambda r: r["model"], "left", name="model"),
         # Of a run of our own the source is the weights' path, which the checkpoint's number stands for.
         Column("source", lambda r: (r["source"] or "") if r["kind"] == "import" else "", "left", name="source"),
         Column("data set", lambda r: r["dataset"], "left", name="dataset"),
-        Column("σ", lambda r: f"σ = {number_text(r['sigma'])}", name="sigma"),
+        Column("σ", lambda r: number_text(r["sigma"]), name="sigma"),
         Column("inputs", _inputs, name="inputs"),
-        Column("samples", lambda r: f"n0 = {r['n0']:,}, n = {r['n']:,}", "left", name="n"),
+        Column("n0\nn", lambda r: f"{r['n0']:,}\n{r['n']:,}", name="n"),
         Column("α", _alpha, name="alpha"),
         Column("rule", _rule, "left", name="rule"),
     ]
+    named: dict[str, Callable[[Record], str]] = {
+        "run_id": lambda r: f"run {r['run_id']}",
+        "sigma": lambda r: f"σ = {number_text(r['sigma'])}",
+        "inputs": lambda r: f"{_inputs(r)} inputs",
+        "n": lambda r: f"n0 = {r['n0']:,}, n = {r['n']:,}",
+        "alpha": lambda r: f"α = {_alpha(r)}",
+        "rule": lambda r: _rule(r).replace(r["rule"], f"{r['rule']} rule", 1),
+    }
+    return [Setting(column, named.get(column.name, column.cell)) for column in columns]
 
 
 def _figure_columns(*, abstention: bool, rejection: bool) -> list[Column]:
@@ -179,19 +203,30 @@ def _point(name: str) -> Any:
     return cell
 
 
+def _with_interval(column: Column) -> Column:
+    """Returns the column of a share with the share's interval beside it; another column as it is."""
+
+    def cell(record: Record) -> str:
+        share = record["intervals"].get(column.name)
+        shown = column.cell(record)
+        return shown if share is None else f"{shown} [{100 * share['low']:.1f}, {100 * share['high']:.1f}]"
+
+    return replace(column, cell=cell)
+
+
 def _inputs(record: Record) -> str:
     missing = record["planned"] - record["inputs"]
-    return f"{record['inputs']:,}" + (f" of {record['planned']:,}" if missing else "") + " inputs"
+    return f"{record['inputs']:,}" + (f" of {record['planned']:,}" if missing else "")
 
 
 def _alpha(record: Record) -> str:
     family = record["family_size"]
-    return f"α = {record['alpha']:g}" + (f" over {family} guarantees" if family > 1 else "")
+    return f"{record['alpha']:g}" + (f" over {family} guarantees" if family > 1 else "")
 
 
 def _rule(record: Record) -> str:
     competitors = "" if record["competitors"] == "merged" else f", {record['competitors']} competitors"
-    return f"{record['rule']} rule{competitors}"
+    return f"{record['rule']}{competitors}"
 
 
 def _draws(records: Sequence[Record]) -> list[str]:

@@ -16,7 +16,8 @@ from rsuq_cli.reports.audit import audit_table
 from rsuq_cli.reports.comparison import acr_text, curve_table
 from rsuq_cli.reports.models import history_lines
 from rsuq_cli.reports.names import short_name
-from rsuq_cli.reports.ood import View, difference_table
+from rsuq_cli.reports.ood import View
+from rsuq_cli.reports.ood_tables import difference_table
 from rsuq_cli.reports.runs import model_name
 from rsuq_cli.results.audits import AuditSummary
 from rsuq_cli.results.ood_queries import OodRun

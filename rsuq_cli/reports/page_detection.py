@@ -26,7 +26,8 @@ from rsuq_cli.reports.markup import (
     rows_table,
 )
 from rsuq_cli.reports.names import short_name
-from rsuq_cli.reports.ood import FPR_MEANING, View, ball_table, guarantee_table, verdict
+from rsuq_cli.reports.ood import FPR_MEANING, View, verdict
+from rsuq_cli.reports.ood_tables import ball_table, guarantee_table
 from rsuq_cli.results.ood_queries import Difference, Estimate, OodRun
 
 MOST_DETECTIONS = 6

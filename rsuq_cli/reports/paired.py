@@ -39,7 +39,7 @@ def paired_table(found: Paired) -> Table:
     ]
     if found.unpaired:
         notes.append(f"{found.unpaired:,} inputs that only one of the two has are left out")
-    return Table(f"scoring {found.first.scoring_id} against {found.second.scoring_id}", records, columns, notes)
+    return Table(f"scoring {found.first.scoring_id} against {found.second.scoring_id}", records, columns, notes, keys=2)
 
 
 def _records(found: Paired, guarantee: PairedGuarantee) -> list[dict[str, Any]]:

@@ -6,11 +6,9 @@ which inputs, and that its figures are of others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
-
-from rich.console import Console
 
 from rsuq_cli.console import Column, Table, percent_text
 from rsuq_cli.formats import Record
@@ -19,17 +17,6 @@ from rsuq_cli.reports.comparison import LEGEND, acr_text
 
 # The coverages at which people see a sweep: where measures and models are compared.
 USUAL_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
-
-
-@dataclass(frozen=True)
-class SweepTable(Table):
-    """A table that shows people only some of its records."""
-
-    shown: Sequence[Record] = field(default=())
-
-    def print_rich(self, console: Console) -> None:
-        """Prints the rows to show."""
-        Table(self.title, self.shown, self.columns, self.notes).print_rich(console)
 
 
 def point_record(point: SweepPoint) -> dict[str, Any]:
@@ -60,9 +47,10 @@ def sweep_table(points: Sequence[SweepPoint]) -> Table:
     for record in records:
         readings.setdefault((record["run_id"], record["measure"], record["rule"]), []).append(record)
     shown = [record for reading in readings.values() for record in _usual(reading)]
+    title, columns = _named("thresholds", shown)
     note = f"{len(shown)} of {len(records):,} thresholds, those nearest to usual coverages: --format csv has all"
     notes = (note, "answered: share of noisy samples that are certain", *LEGEND, *_incomplete(points))
-    return SweepTable("thresholds", records, _columns(), notes, shown=shown)
+    return Table(title, records, columns, notes, shown=shown)
 
 
 def best_table(points: Sequence[SweepPoint]) -> Table:
@@ -79,16 +67,27 @@ def best_table(points: Sequence[SweepPoint]) -> Table:
                  "the halves depend on the inputs' numbers alone; nothing is stored: --threshold stores a scoring",
                  *notes)  # fmt: skip
     extra = [Column("candidates", lambda r: f"{r['candidates']:,}"), Column("chosen at", _value_there)]
-    return Table("best thresholds, figures of the other half", records, [*_columns(), *extra], notes)
+    title, columns = _named("best thresholds, figures of the other half", records)
+    return Table(title, records, [*columns, *extra], notes)
 
 
-def _columns() -> list[Column]:
+def _named(title: str, records: Sequence[Record]) -> tuple[str, list[Column]]:
+    """Returns the title with the settings that all records share, and the columns: the other settings and figures."""
+    settings: dict[str, tuple[Column, Callable[[Record], str]]] = {
+        "run": (Column("run", lambda r: str(r["run_id"])), lambda r: f"run {r['run_id']}"),
+        "measure": (Column("uncertainty", lambda r: r["measure"], "left"), lambda r: r["measure"]),
+        "rule": (Column("rule", lambda r: r["rule"], "left"), lambda r: f"{r['rule']} rule"),
+        "inputs": (Column("inputs", lambda r: f"{r['inputs']:,}"), lambda r: f"{r['inputs']:,} inputs"),
+    }
+    shared = [name for name, (column, _) in settings.items() if len({column.cell(record) for record in records}) == 1]
+    named = [title, *(settings[name][1](records[0]) for name in shared)]
+    own = [column for name, (column, _) in settings.items() if name not in shared]
+    return " · ".join(named), [*own, *_figures()]
+
+
+def _figures() -> list[Column]:
     return [
-        Column("run", lambda r: str(r["run_id"])),
-        Column("uncertainty", lambda r: r["measure"], "left"),
-        Column("rule", lambda r: r["rule"], "left"),
         Column("θ", lambda r: f"{r['threshold']:.4g}"),
-        Column("inputs", lambda r: f"{r['inputs']:,}"),
         _percent("answered", "sample_coverage"),
         _percent("coverage", "coverage"),
         _percent("accuracy", "clean_accuracy"),

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from rsuq_cli.console import Column, Table
+from rsuq_cli.console import Column, Table, print_notes
 from rsuq_cli.formats import Record
 
 # Of a setting that people see: the fingerprint of a network is hundreds of numbers.
@@ -39,7 +39,7 @@ class Sheet(Table):
         """Returns what people see, as a LaTeX table for the booktabs package."""
         return self._upright().latex()
 
-    def print_rich(self, console: Console) -> None:
+    def print_rich(self, console: Console, *, notes: bool = True) -> None:
         """Prints what people see to a console without rules, so that a value can be marked and copied; notes below."""
         grid = RichTable.grid(padding=(0, 2, 0, 0))
         grid.add_column(style="dim", no_wrap=True)
@@ -48,8 +48,8 @@ class Sheet(Table):
             grid.add_row(escape(what), escape(value))
         console.print(escape(self.title), style="bold")
         console.print(grid)
-        for note in self.notes:
-            console.print(escape(note), soft_wrap=True)
+        if notes:
+            print_notes(self.notes, console)
 
     def _upright(self) -> Table:
         records = [{"what": what, "value": value} for what, value in self.lines]
@@ -61,7 +61,7 @@ def sheet(title: str, record: Record, lines: Iterable[tuple[str, object]], notes
     """Returns a sheet of a record; lines that say nothing (None, "" or an empty list) are left out."""
     kept = [(what, value) for what, value in lines if value is not None and value != "" and value != []]
     shown = tuple((what, "\n".join(map(str, v)) if isinstance(v, list) else str(v)) for what, v in kept)
-    return Sheet(title, [record], [], tuple(notes), None, shown)
+    return Sheet(title, [record], [], tuple(notes), lines=shown)
 
 
 def configuration_lines(configuration: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -191,17 +192,17 @@ def test_bounds_that_hold_together_promise_less(blobs: Sample) -> None:
     assert together[0]["family_size"] == 36 * 8
     for one, other in zip(alone, together, strict=True):
         assert other["certified"][0]["auroc"] <= one["certified"][0]["auroc"]
-    assert "simultaneously" in rsuq("ood", *flags, "--simultaneous").stdout
+    assert "simultaneously" in rsuq("ood", *flags, "--simultaneous", "--details").stdout
 
 
 def test_people_are_told_whether_smoothing_helps_and_near_sets_are_averaged_apart(blobs: Sample) -> None:
     sets = (*SETS, "--ood", "noise:smooth", "--near", "constant")
-    result = rsuq("ood", *blobs.flags, *sets, *QUICK)
+    result = rsuq("ood", *blobs.flags, *sets, *QUICK, "--details")
     assert "constant (near)" in result.stdout
     assert "far average" in result.stdout
     assert "near average" not in result.stdout  # one set is its own average
     tail = result.stdout[result.stdout.index("does smoothing help?") :]
-    assert tail.count("clean:") == 4
+    assert len(re.findall(r"^\S.* clean:", tail, re.MULTILINE)) == 4
     by_score = {r["score"]: r for r in records(*blobs.flags, *sets, *QUICK) if r["ood_set"] == "constant"}
     gain = by_score["mean:entropy"]["gain_over_clean"]
     assert gain["value"] == pytest.approx(by_score["mean:entropy"]["auroc"] - by_score["clean:entropy"]["auroc"])
@@ -298,11 +299,32 @@ def test_bad_input_is_one_line_and_changes_nothing(place: Place, arguments: tupl
     assert snapshot(place.root) == before
 
 
+def test_people_see_one_table_that_fits_a_screen_and_more_if_they_ask(
+    place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    asked = ("ood", *blobs.flags, *SETS, *QUICK)
+    for arguments in (asked, ("report",), ("report", "--ood")):
+        lines = rsuq(*arguments).stdout.splitlines()
+        assert max(map(len, lines)) <= 100
+        assert len([line for line in lines if line.startswith("───")]) == 1
+        assert len(lines) <= 30
+    assert rsuq("report", "--ood", "--details").stdout.count("\n───") >= 6
+    assert "FPR95" not in rsuq(*asked).stdout
+    for one in (("--score", "clean"), ("--convention", "ood-positive")):
+        shown = rsuq(*asked, *one).stdout
+        assert "FPR95" in shown
+        assert shown.count("\n───") == 1
+    plain, measured = rsuq(*asked).stdout, rsuq(*asked, "--intervals").stdout
+    assert measured.count("[") > plain.count("[") > 0
+
+
 def test_report_shows_the_runs_and_compares_models(place: Place, blobs: Sample) -> None:
     (place.work / "twin.py").write_text((place.work / "blobs.py").read_text().replace("6 *", "3 *"))
     assert rsuq("ood", *blobs.flags, *SETS, *QUICK).exit_code == 0
     alone = rsuq("report")
-    assert "does smoothing help?" in alone.stdout
+    assert "best smoothed" in alone.stdout
+    assert "does smoothing help?" in rsuq("report", "--details").stdout
     assert rsuq("ood", "--model", "twin.py:make", "--dataset", blobs.dataset, *SETS, *QUICK).exit_code == 0
     assert rsuq("certify", *blobs.flags, *QUICK).exit_code == 0
     both = rsuq("report")

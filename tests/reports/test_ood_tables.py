@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,7 +10,10 @@ import pytest
 
 from rsuq_cli.console import Table
 from rsuq_cli.errors import BadInput
-from rsuq_cli.reports.ood import View, people_tables, record_table, short, verdict
+from rsuq_cli.reports.ood import View, short, verdict
+from rsuq_cli.reports.ood_records import record_table
+from rsuq_cli.reports.ood_summary import people_tables, summary_table
+from rsuq_cli.reports.ood_tables import detailed_tables
 from rsuq_cli.results.ood_queries import Difference, Estimate, Key, OodRun, Settings
 
 CLEAN, MASS = "clean:energy", "uncertain_mass:entropy@0.9"
@@ -36,6 +40,7 @@ def a_run(number: int = 1, *, family_size: int = 1, model: str = "cnn") -> OodRu
                 figures[Key(f"guaranteed_fpr95{suffix}", ood_set, MASS, radius)] = Estimate(0.9, None, None)
             figures[Key("certified_uncertain", ood_set, MASS, radius)] = Estimate(0.4, 0.3, 0.5)
         figures[Key("certified_cc", None, MASS, radius)] = Estimate(0.6, 0.5, 0.7)
+    figures[Key("gain_over_clean", "constant", "mean:entropy", None)] = Estimate(0.03, -0.01, 0.07)
     differences = tuple(
         Difference(ood_set, MASS, CLEAN, Estimate(0.01, low, 0.02))
         for ood_set, low in (("held-out", -0.01), ("constant", 0.005), ("average:near", -0.01), ("average:far", 0.005))
@@ -73,7 +78,7 @@ def test_the_other_convention_takes_the_other_rate() -> None:
 
 
 def test_people_see_sets_side_by_side_and_the_average_of_several() -> None:
-    detection = people_tables(View([a_run()]))[0]
+    detection = detailed_tables(View([a_run()]))[0]
     titles = [column.title for column in detection.columns]
     assert "held-out (near)\nAUROC %" in titles
     assert "scenes (far)\nAUROC %" in titles
@@ -83,24 +88,68 @@ def test_people_see_sets_side_by_side_and_the_average_of_several() -> None:
 
 
 def test_a_guarantee_is_rounded_down_and_says_how_far_it_can_be_trusted() -> None:
-    table = people_tables(View([a_run()]))[1]
+    table = detailed_tables(View([a_run()]))[1]
     assert cells(table)[0] == ["held-out", MASS, "79.9 / 67.4", "57.0 / 44.4"]
     assert any("per input" in note for note in table.notes)
-    together = people_tables(View([a_run(family_size=300)]))[1]
+    together = detailed_tables(View([a_run(family_size=300)]))[1]
     assert any("simultaneously" in note and "300" in note for note in together.notes)
 
 
 def test_runs_are_told_apart_where_they_differ() -> None:
-    table = people_tables(View([a_run(), a_run(2, model="mlp")]))[0]
+    table = detailed_tables(View([a_run(), a_run(2, model="mlp")]))[0]
     assert [column.title for column in table.columns[:3]] == ["run", "model", "score"]
     assert [row[:2] for row in cells(table)] == [["1", "cnn"], ["1", "cnn"], ["2", "mlp"], ["2", "mlp"]]
 
 
 def test_the_last_table_answers_whether_smoothing_helps() -> None:
-    last = people_tables(View([a_run()]))[-1]
+    last = detailed_tables(View([a_run()]))[-1]
     rows = {row[0]: row[-1] for row in cells(last)}
     assert rows == {"held-out": "undecided", "constant": "helps", "far average": "helps"}
     assert verdict(Estimate(-0.1, -0.2, -0.05)) == "hurts"
+
+
+def test_one_screen_has_a_row_for_each_set_with_what_was_chosen_and_what_was_not() -> None:
+    table = summary_table(View([a_run()]))
+    rows = {row[0].split("\n")[0]: row[1:] for row in cells(table)}
+    assert list(rows) == ["held-out", "constant", "far average"]
+    best_clean, best_smoothed, difference, own, uncertain, guaranteed = rows["constant"]
+    assert (best_clean, best_smoothed) == ("87.5\nenergy", "87.5\nuncertain_mass:\nentropy@0.9")
+    assert difference == "+1.0\n[+0.5, +2.0]"
+    assert own == "+3.0\n[-1.0, +7.0]"
+    assert (uncertain, guaranteed) == ("40.0", "57.0")
+    assert rows["far average"][-2:] == ["-", "-"]
+    assert [column.title for column in table.columns][-2:] == [
+        "certified\nuncertain %\nr = 0.25", "guaranteed\nAUROC %\nr = 0.25",
+    ]  # fmt: skip
+    legend = " ".join(table.notes)
+    for word in ("on these very inputs, of 1 clean and 1 smoothed", "not in the interval", "nothing chosen", "entropy"):
+        assert word in legend
+
+
+def test_runs_whose_radii_differ_say_so_in_each_row() -> None:
+    other = a_run(2)
+    moved = {key._replace(radius=0.5) if key.radius else key: one for key, one in other.figures.items()}
+    table = summary_table(View([a_run(), replace(other, figures=moved)]))
+    assert [row[-1] for row in cells(table) if row[1].startswith("constant")] == ["57.0\nr = 0.25", "57.0\nr = 0.5"]
+
+
+def test_a_run_without_a_threshold_has_no_own_measure() -> None:
+    bare = replace(a_run(), settings={})
+    table = summary_table(View([bare]))
+    assert [row[-3:] for row in cells(table)] == [["-", "-", "-"]] * 3
+    assert not [note for note in table.notes if "guaranteed" in note]
+
+
+def test_intervals_are_there_for_who_asks() -> None:
+    row = cells(summary_table(View([a_run()]), intervals=True))[0]
+    assert row[1] == "87.5 [77.5, 97.5]\nenergy"
+    assert row[5] == "40.0 [30.0, 50.0]"
+
+
+def test_people_get_one_table_unless_they_ask_for_more() -> None:
+    view = View([a_run()])
+    assert [len(people_tables(view)), len(people_tables(view, details=True))] == [1, 6]
+    assert people_tables(view, by_score=True)[0].columns[0].title == "score"
 
 
 def test_scores_are_chosen_and_unknown_ones_refused() -> None:
