@@ -30,6 +30,7 @@ def certify(
     std: options.Std = None,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
+    classes_renamed: options.ClassesRenamed = False,
     image_size: options.ImageSize = None,
     split: options.Split = "test",
     skip: Annotated[int, options.what(metavar="K", help="Take every K-th input.")] = 1,
@@ -118,6 +119,7 @@ def certify(
         normalise,
         given_statistics(mean, std),
         untrained=untrained,
+        classes_renamed=classes_renamed,
     )
     request = CertifyRequest(
         sources=sources,

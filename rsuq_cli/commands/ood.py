@@ -23,6 +23,7 @@ def ood(
     std: options.Std = None,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
+    classes_renamed: options.ClassesRenamed = False,
     ood: Annotated[
         list[str] | None,
         options.what(
@@ -102,7 +103,7 @@ def ood(
         settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"], device,
         settings["precision"], options.batch_size_of(batch_size), workers, compile,
         normalise, given_statistics(mean, std), settings.get("assumed"),
-        settings["untrained"], settings["factory_file"],
+        settings["untrained"], settings["factory_file"], classes_renamed, settings.get("recorded_classes"),
     )  # fmt: skip
     certify = CertifyRequest(
         sources=sources,

@@ -92,6 +92,9 @@ Mean = Annotated[
     str | None, what(metavar="LIST", help="Its means instead, as 0.49,0.48,0.45 (pixel units).", show_default=False)
 ]
 Std = Annotated[str | None, what(metavar="LIST", help="With --mean: its standard deviations.", show_default=False)]
+ClassesRenamed = Annotated[
+    bool, what("--classes-renamed", help="Classes of other names than the weights know are the same, in their order.")
+]
 Sigma = Annotated[float, what(metavar="NUMBER", help="Noise level in pixel units (pixels are in [0, 1]).")]
 Dataset = Annotated[
     str,

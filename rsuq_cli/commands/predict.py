@@ -13,8 +13,9 @@ from rsuq_cli.measures import MEASURES
 
 # Flags that a run has settled.
 _SETTLED = (
-    "model", "untrained", "sigma", "dataset", "uncertainty", "coverage", "threshold", "rule", "competitors", "n0", "n",
-    "alpha", "family_wise", "split", "seed", "noise", "image_size", "precision", "normalise", "mean", "std",
+    "model", "untrained", "classes_renamed", "sigma", "dataset", "uncertainty", "coverage", "threshold", "rule",
+    "competitors", "n0", "n", "alpha", "family_wise", "split", "seed", "noise", "image_size", "precision",
+    "normalise", "mean", "std",
 )  # fmt: skip
 
 
@@ -36,6 +37,7 @@ def predict(
     std: options.Std = None,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
+    classes_renamed: options.ClassesRenamed = False,
     image_size: options.ImageSize = None,
     resize: Annotated[bool, options.what("--resize", help="Resize images of another size.")] = False,
     split: Annotated[
@@ -108,6 +110,7 @@ def predict(
                 normalise=normalise,
                 statistics=given_statistics(mean, std),
                 untrained=untrained,
+                classes_renamed=classes_renamed,
             ),
             sigma=sigma,
             n0=n0,

@@ -76,7 +76,10 @@ def prepared(request: CertifyRequest, database: str | Path | None, watcher: Watc
     opened = open_sources(request.sources, request.sigma, database, watcher)
     chosen = _subset(opened.dataset, request, watcher)
     split = opened.dataset.load(request.split, chosen.indices)  # type: ignore[arg-type]
-    _check_calibration(opened.dataset, request)
+    opened.check_calibration(request.wanted_coverages)
+    if request.split != "train" and (seen := opened.seen(split)):
+        watcher.say(f"warning: {seen}")
+        opened = replace(opened, warnings=(*opened.warnings, seen))
     if request.noise == "grid":
         check_eight_bit(split.images, opened.dataset.name)
         check_eight_bit(opened.dataset.load("calibration").images, opened.dataset.name)
@@ -238,15 +241,6 @@ def _subset(dataset: Dataset, request: CertifyRequest, watcher: Watcher) -> Subs
             "spread evenly over them"
         )
     return chosen
-
-
-def _check_calibration(dataset: Dataset, request: CertifyRequest) -> None:
-    """Raises BadInput, before the database is touched, where a coverage is asked for and nothing can calibrate it."""
-    if request.wanted_coverages and not len(dataset.calibration_indices):
-        raise BadInput(
-            f"{dataset.name} has no calibration data to find a threshold for a coverage",
-            "give --threshold, or a data set with training data",
-        )
 
 
 def _sampling_error(request: CertifyRequest, shape: tuple[int, int, int]) -> dict[str, float]:

@@ -31,11 +31,13 @@ def data_of(run: RunRow) -> KeptName:
 
 
 def open_data_of(run: RunRow, data_dir: Path | None = None) -> Dataset:
-    """Returns the data set of a run; raises BadInput where it cannot be found or read."""
+    """Returns the data set of a run, its classes as it recorded them; raises BadInput where it is not there."""
     from rsuq_cli.datasets.catalogue import open_dataset
+    from rsuq_cli.jobs.classes import as_recorded
 
     name, image_size = data_of(run)
-    return open_dataset(name, data_dir=data_dir, image_size=image_size, recorded=run.class_names)
+    dataset = open_dataset(name, data_dir=data_dir, image_size=image_size, recorded=run.class_names)
+    return as_recorded(dataset, run.class_names, run.id)
 
 
 def inputs_of(run: RunRow, dataset: Dataset) -> Split:

@@ -17,6 +17,7 @@ import numpy as np
 from rsuq_cli.calibration import chosen_thresholds
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
+from rsuq_cli.datasets.fitted import original
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
 from rsuq_cli.jobs.calibrating import Calibrated, run_edges
@@ -65,13 +66,15 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     sources = resolved_sources(request, database)
     later = _Later()
     opened = open_sources(sources, certify.sigma, database, later)
-    _check_calibration(request, opened)
+    if request.run is None:
+        opened.check_calibration(certify.wanted_coverages)
     reused = None
     if request.run is not None:
         with open_for_reading(database) as db:
             reused = reused_evidence(db, request, opened)
     own = reused.split if reused else own_inputs(request, opened.dataset)
-    both = sides(request, opened.dataset, opened.dataset_name, own, later.say)
+    data = original(opened.dataset)
+    both = sides(request, data, opened.dataset_name, own, later.say)
     evaluation = _evaluation(request, both)
     forward = Forward(opened.model.module, opened.dataset.shape, device, precision, compiled=False)
     if reused:
@@ -88,7 +91,8 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     check_clean(both, clean)  # a model that gives no numbers is refused before anything is sampled
     for side in both:
         check_answers(engine, side.split.images, side.noise_numbers)
-    warnings = overlaps(opened.dataset, both)
+    seen = "" if certify.split == "train" else opened.seen(own)
+    warnings = [*filter(None, [seen]), *overlaps(data, both)]
     for line in (*later.lines, *(f"warning: {warning}" for warning in warnings)):
         watcher.say(line)
     wanted = _configuration(request, opened, both, engine)
@@ -243,14 +247,6 @@ class _Run:
         for one in evidence:
             store_scores(self.db, self.handle.id, one.name, one.indices, one.scores)
         replace_metrics(self.db, self.handle.id, evaluate(evidence, rejections, evaluation))
-
-
-def _check_calibration(request: OodRequest, opened: Opened) -> None:
-    if request.run is None and request.certify.wanted_coverages and not len(opened.dataset.calibration_indices):
-        raise BadInput(
-            f"{opened.dataset.name} has no calibration data to find a threshold for a coverage",
-            "give --threshold, or a data set with training data",
-        )
 
 
 def _evaluation(request: OodRequest, both: Sequence[Side]) -> Evaluation:

@@ -99,6 +99,7 @@ def settings_of_run(db: Database, run_id: int, given: Mapping[str, Any]) -> dict
     settings["factory_file"] = factory_file(run)
     settings["weights"] = given.get("weights") or _weights(db, run)
     settings["assumed"] = normalisation_of(run.configuration) or NONE
+    settings["recorded_classes"] = None if run.class_names is None else tuple(run.class_names)
     # A factory's own weights, even where a checkpoint was trained since.
     settings["untrained"] = is_custom(run.model) and settings["weights"] is None
     if image_size is not None:

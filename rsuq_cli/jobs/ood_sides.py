@@ -7,17 +7,16 @@ in-distribution side is sampled exactly as `certify` samples it.
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from rsuq_cli.datasets.catalogue import open_dataset
-from rsuq_cli.datasets.dataset import Dataset, Indices, Split, SplitName, pixels
+from rsuq_cli.datasets.contents import content_hashes
+from rsuq_cli.datasets.dataset import Dataset, Indices, Split, SplitName
 from rsuq_cli.datasets.folder import FolderDataset
 from rsuq_cli.datasets.held_out import HeldOutDataset
 from rsuq_cli.datasets.names import SEPARATOR, held_out_name, kept_under
@@ -33,7 +32,6 @@ from rsuq_cli.results.ood_writer import newest_held_out_checkpoint
 from rsuq_cli.results.rows import CheckpointRow
 
 NO_LABEL = -1
-_HASHED_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,15 +158,6 @@ def overlaps(dataset: Dataset, side_list: Sequence[Side]) -> list[str]:
         if shared:
             warnings.append(f"{side.name} holds {shared} images of {dataset.name}: they are in distribution")
     return warnings
-
-
-def content_hashes(images: torch.Tensor) -> list[bytes]:
-    """Returns a digest of the pixels of every image `[N, C, H, W]`, the same for uint8 and for floats in [0, 1]."""
-    return [
-        hashlib.blake2b(row, digest_size=16).digest()
-        for start in range(0, len(images), _HASHED_AT_ONCE)
-        for row in np.ascontiguousarray(pixels(images[start : start + _HASHED_AT_ONCE]).cpu().numpy())
-    ]
 
 
 def _on_disk(dataset: Dataset) -> bool:

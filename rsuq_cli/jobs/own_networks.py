@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rsuq_cli.jobs.configurations import recorded_fingerprint
-from rsuq_cli.models.custom import CustomModel, Origin, shapes_sha256
+from rsuq_cli.models.custom import CustomModel, Origin, kept_modules, shapes_sha256
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.opening import LoadedModel, open_model
 from rsuq_cli.results.rows import CheckpointRow
@@ -75,7 +75,8 @@ def own_checkpoint(custom: CustomModel, recorded: Sequence[CheckpointRow], shape
 
 def is_drawn(model: LoadedModel, shape: Shape, num_classes: int, *, file: Path | None = None) -> bool:
     """Returns whether a factory's own weights, or what it computes, are others under another seed."""
-    again = open_model(model.spec, shape=shape, num_classes=num_classes, file=file, seed=1)
+    with kept_modules():
+        again = open_model(model.spec, shape=shape, num_classes=num_classes, file=file, seed=1)
     if again.weights_sha256 != model.weights_sha256:
         return True
     return not fingerprint_of(again.module, shape).agrees(fingerprint_of(model.module, shape))

@@ -53,6 +53,8 @@ def configuration_of(
         # Not which one: evidence of a run comes from one kind of device.
         "device": engine.device.type,
         "precision": engine.precision,
+        # Of one evidence, but not of one reading: what is opened again has these names.
+        **({"class_names": list(opened.dataset.class_names)} if opened.renamed else {}),
         **({"untrained": True} if opened.untrained else {}),
         **({FACTORY_FILE: str(opened.model.source_file)} if opened.model.source_file else {}),
         **own,

@@ -17,6 +17,7 @@ from rsuq_cli.jobs.data_of_run import inputs_of, open_data_of
 from rsuq_cli.jobs.engines import Sampling
 from rsuq_cli.jobs.normalisation_of_run import normalisation_of
 from rsuq_cli.jobs.recognising import check_same_network
+from rsuq_cli.jobs.unseen import unseen_calibration
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.fingerprint import fingerprint_of
@@ -77,6 +78,8 @@ def reopen(
         run.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=file, mean=mean, std=std,
         file=factory_file(run),
     )  # fmt: skip
+    if run.split == "calibration":  # its images are those that training did not see
+        dataset = unseen_calibration(dataset, run.dataset, model.metadata, model.source).dataset
     _check_unchanged(run, model)
     check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
     # A compiled forward pass was certified in batches of one size.

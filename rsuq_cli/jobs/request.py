@@ -31,7 +31,8 @@ class Sources:
     `normalise` names a normalisation, or `statistics` are its values, for weights that hold none; `assumed` is the one
     of a run that is opened again.
     `untrained` takes the weights that a factory of one's own draws; `factory_file` is where its source was when a run
-    recorded it, for a spec that may have been written from another working directory.
+    recorded it, for a spec that may have been written from another working directory. `classes_renamed` matches classes
+    of other names in their order; `recorded_classes` are those of a run that is opened again.
     Raises BadInput for an unknown normalisation, and where two are given.
     """
 
@@ -50,6 +51,8 @@ class Sources:
     assumed: Statistics | None = None
     untrained: bool = False
     factory_file: Path | None = None
+    classes_renamed: bool = False
+    recorded_classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.normalise is not None:

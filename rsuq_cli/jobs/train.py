@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from rsuq_cli.datasets.catalogue import open_dataset
+from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
@@ -238,5 +239,6 @@ def _metadata(
         accuracy_noisy=result.accuracy_noisy,
         calibration_indices=tuple(int(index) for index in dataset.calibration_indices),
         config=config,
+        trained_on=SeenImages.of(dataset.load("train").images).packed(),
         network=origin_sha256(custom.origin, custom.spec) if custom else "",
     )

@@ -38,9 +38,10 @@ def library_versions() -> dict[str, str]:
 class CheckpointMetadata:
     """What a checkpoint says about itself. `shape` is (C, H, W), `sigma` in pixel units, accuracies in [0, 1].
 
-    `calibration_indices` are the positions in the training file that were held out of training. Normalisation is not
-    here: it is a buffer of the model. `fingerprint` is what the network computed when it was saved, `network` a hash of
-    where a factory lies, which keeps files of two networks apart that are equal otherwise.
+    `calibration_indices` are the positions in the training file that were held out of training, `trained_on` holds
+    hashes of the images that were not, packed. `fingerprint` is what the network computed when it was saved, `network`
+    a hash of where a factory lies, which keeps files of two networks apart that are equal otherwise. Normalisation is
+    not here: it is a buffer of the model.
     """
 
     model: str
@@ -58,6 +59,7 @@ class CheckpointMetadata:
     versions: dict[str, str] = field(default_factory=library_versions)
     fingerprint: list[list[float | None]] | None = None
     network: str = ""
+    trained_on: str = ""
 
     def to_json(self) -> str:
         """Returns the header's text: JSON with sorted keys."""

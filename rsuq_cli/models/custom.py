@@ -28,6 +28,8 @@ from torch import nn
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.models.network import as_network
 
+# What the modules made of files are registered as, before the file's own name.
+_OF_FILE = "rsuq_model_"
 FORM = "write it as package.module:factory or path/file.py:factory"
 
 
@@ -122,7 +124,7 @@ def _import_file(path: Path, spec: str) -> ModuleType:
     """Returns the module made by running `path`, registered under a name of its own so that classes can be found."""
     if not path.is_file():
         raise BadInput(f"{spec}: there is no file {path}", FORM)
-    name = f"rsuq_model_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{_OF_FILE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     module_spec = importlib.util.spec_from_file_location(name, path)
     assert module_spec is not None
     assert module_spec.loader is not None
@@ -188,6 +190,16 @@ def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or "no message"
     place = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
     return f"{type(error).__name__}: {text}{place}"
+
+
+@contextlib.contextmanager
+def kept_modules() -> Iterator[None]:
+    """Keeps the files that were run registered as they are, while one of them is run once more."""
+    before = {name: module for name, module in sys.modules.items() if name.startswith(_OF_FILE)}
+    try:
+        yield
+    finally:
+        sys.modules.update(before)
 
 
 @contextlib.contextmanager

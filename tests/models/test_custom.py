@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.models.custom import is_custom, load_factory
+from rsuq_cli.models.custom import Origin, is_custom, load_factory, origin_of, shapes_sha256
 
 SOURCE = """
 import torch
@@ -153,3 +153,53 @@ def test_missing_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_a_spec_is_told_from_a_name(spec: str, custom: bool) -> None:
     assert is_custom(spec) is custom
+
+
+def test_what_a_factory_draws_is_a_function_of_the_seed(file: Path) -> None:
+    def drawn(seed: int) -> torch.Tensor:
+        custom = load_factory(f"{file}:plain", shape=(1, 2, 2), num_classes=2, seed=seed)
+        return custom.module.state_dict()["fc.weight"]
+
+    before = torch.get_rng_state()
+    assert torch.equal(drawn(3), drawn(3))
+    assert not torch.equal(drawn(3), drawn(4))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_layers_that_learn_their_size_get_it(file: Path) -> None:
+    file.write_text(
+        "from torch import nn\ndef make(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(4), nn.LazyBatchNorm1d())\n"
+        "def lost(): return nn.Sequential(nn.LazyLinear(4), nn.Flatten(), nn.Linear(3, 3))\n"
+    )
+    custom = load_factory(f"{file}:make", shape=(1, 2, 2), num_classes=4)
+    assert custom.module.state_dict()["1.weight"].shape == (4, 4)
+    assert custom.module.training
+    assert shapes_sha256(custom.module) != shapes_sha256(torch.nn.Linear(4, 4))
+    assert "forward pass" in refusal(f"{file}:lost")
+
+
+def test_every_spelling_has_one_origin(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    (file.parent / "link.py").symlink_to(file)
+    specs = (f"{file}:plain", "mine.py:plain", "./mine.py:plain", "link.py:plain", "mine:plain")
+    assert {origin_of(spec) for spec in specs} == {Origin(file.resolve(), "plain")}
+    assert load_factory("mine.py:plain", shape=(1, 2, 2), num_classes=2).origin == origin_of("mine.py:plain")
+    assert origin_of("mine.py:both") != origin_of("mine.py:plain")
+
+
+@pytest.mark.parametrize("spec", ["nets/mine.py:both", "nets.mine:both", "nets:both"])
+def test_a_recorded_file_is_found_from_another_folder(file: Path, monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
+    package = file.parent / "nets"
+    package.mkdir()
+    (package / "__init__.py").write_text(SOURCE)
+    (package / "mine.py").write_text(SOURCE)
+    monkeypatch.chdir("/")
+    for name in ("nets", "nets.mine"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    recorded = package / ("__init__.py" if spec == "nets:both" else "mine.py")
+    custom = load_factory(spec, shape=(3, 4, 5), num_classes=7, file=recorded)
+    assert custom.source_file == recorded
+    for name in ("nets", "nets.mine"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(BadInput):
+        load_factory(spec, shape=(3, 4, 5), num_classes=7, file=package / "gone.py")
