@@ -45,8 +45,8 @@ FLOOR_PLAN = {
     "ood": Room("certificates errors measures", "numpy scipy"),
     # what runs on a device
     "uncertainty": Room("measures", "torch"),
-    "datasets": Room("errors", "numpy torch PIL platformdirs", inside="torchvision sklearn scipy"),
-    "models": Room("errors fingerprint", "numpy torch safetensors", inside="torchvision"),
+    "datasets": Room("errors spelling", "numpy torch PIL platformdirs", inside="torchvision sklearn scipy"),
+    "models": Room("errors fingerprint spelling", "numpy torch safetensors", inside="torchvision"),
     "training": Room(
         "datasets.dataset models.checkpoints models.statistics uncertainty errors fingerprint", "numpy torch"
     ),
@@ -56,14 +56,14 @@ FLOOR_PLAN = {
     "auditing": Room("certificates uncertainty measures datasets.dataset errors", "numpy scipy torch"),
     # the database: no torch, no rich
     "results": Room(
-        "certificates errors fingerprint output", "numpy sqlalchemy sqlmodel platformdirs", inside="alembic"
+        "certificates errors spelling fingerprint output", "numpy sqlalchemy sqlmodel platformdirs", inside="alembic"
     ),
     # the results in a notebook
     "frames": Room("results", "pandas"),
     # what a command does, without the command line: no typer, no rich
     "jobs": Room(
-        "errors measures fingerprint output certificates calibration ood datasets models training sampling auditing "
-        "uncertainty results",
+        "errors spelling measures fingerprint output certificates calibration ood datasets models training sampling "
+        "auditing uncertainty results",
         "numpy scipy torch platformdirs",
         inside="PIL pandas frames",
     ),

@@ -47,11 +47,12 @@ def show(
     from rsuq_cli.results.checkpoints import checkpoint_by_number, runs_by_checkpoint
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.labels import number_named
+    from rsuq_cli.spelling import path_of
 
     with open_for_reading(db) as results:
         row = checkpoint_by_number(results, number_named(results, "checkpoint", checkpoint))
         runs = runs_by_checkpoint(results).get(row.id, ())
-    model_sheet(row, runs, there=Path(row.file).is_file()).print(format)
+    model_sheet(row, runs, there=path_of(row.file).is_file()).print(format)
 
 
 @app.command()
@@ -115,11 +116,12 @@ def export(
     from rsuq_cli.results.ood_queries import ood_runs
     from rsuq_cli.results.queries import selected_figures
     from rsuq_cli.results.selection import Selection
+    from rsuq_cli.spelling import path_of
 
     with open_for_reading(db) as results:
         row = checkpoint_by_number(results, number_named(results, "checkpoint", checkpoint))
         runs = runs_by_checkpoint(results).get(row.id, ())
-        weights, card = export_targets(row, output or Path(Path(row.file).stem), force=force)
+        weights, card = export_targets(row, output or Path(path_of(row.file).stem), force=force)
         found = described(row)
         radii = parse_radii(None, [row.sigma or 0.25])
         content = CardContent(
@@ -129,7 +131,7 @@ def export(
         )  # fmt: skip
     export_weights(row, weights, force=force)
     with new_file(card, force=force) as stream:
-        stream.write(model_card(content).encode())
+        stream.write(model_card(content).encode(errors="backslashreplace"))
     typer.echo(str(weights.parent))
 
 

@@ -77,7 +77,7 @@ class Pictures:
             _images(found, figures, galleries, self.data_dir), dossiers(results, figures),
         )  # fmt: skip
         with new_file(path, force=self.force) as stream:
-            stream.write(page_html(content).encode())
+            stream.write(page_html(content).encode(errors="backslashreplace"))
 
 
 def _readings(results: Database, figures: Sequence[Figures], detail: Detail) -> list[Reading]:

@@ -15,6 +15,7 @@ from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.held_out import HeldOutDataset
 from rsuq_cli.datasets.names import held_out_name, parted
 from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.spelling import path_of
 
 EMBEDDED = ("digits",)
 TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
@@ -62,7 +63,7 @@ def _open_path(kind: str, path: str, image_size: int | None) -> Dataset:
     if not path:
         raise BadInput(f"{kind}: names no path", f"write it as {kind}:PATH")
     try:
-        absolute = Path(path).expanduser().resolve()
+        absolute = path_of(path).expanduser().resolve()
         absolute.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user who is not there
         reason = getattr(error, "strerror", None) or error

@@ -22,6 +22,7 @@ from rsuq_cli.datasets.dataset import Arrays, Dataset, Indices, SplitName
 from rsuq_cli.datasets.pictures import ON_WHITE, read_header, read_picture
 from rsuq_cli.datasets.splits import Division, hold_out
 from rsuq_cli.errors import BadInput
+from rsuq_cli.spelling import spelled
 
 LAYOUT = "the layout is train/<class>/<image> and test/<class>/<image>"
 FIRST_FILES = 32  # how many files tell whether a set is grey
@@ -67,7 +68,7 @@ class FolderDataset(Dataset):
         width, height = (image_size, image_size) if image_size else read_header(self._first_file).size
         photograph = channels == 3 and min(width, height) >= SMALLEST_PHOTOGRAPH
         super().__init__(
-            f"folder:{path}",
+            f"folder:{spelled(path)}",
             class_names,
             (channels, height, width),
             augment_crop=photograph,
@@ -151,7 +152,7 @@ def _labelled(path: Path) -> Listing:
     folders = {name: _class_folders(path / name) for name in ("train", "test") if (path / name).is_dir()}
     if "test" not in folders:
         raise BadInput(f"{path} has no folder test/" if path.is_dir() else f"no folder {path}", LAYOUT)
-    class_names = tuple(folder.name for folder in folders.get("train", folders["test"]))
+    class_names = tuple(spelled(folder.name) for folder in folders.get("train", folders["test"]))
     return Listing(class_names, {name: _files(of_classes, class_names) for name, of_classes in folders.items()})
 
 
@@ -188,11 +189,12 @@ def _files(folders: list[Path], class_names: tuple[str, ...]) -> Files:
     paths: list[Path] = []
     labels: list[int] = []
     for folder in folders:
-        if folder.name not in class_names:
+        name = spelled(folder.name)
+        if name not in class_names:
             raise BadInput(f"{folder} is a class that train/ does not have", f"train/ has {', '.join(class_names)}")
         of_class = _images(folder)
         paths += of_class
-        labels += [class_names.index(folder.name)] * len(of_class)
+        labels += [class_names.index(name)] * len(of_class)
     return Files(tuple(paths), np.array(labels, dtype=np.int64))
 
 

@@ -8,10 +8,10 @@ taken apart. Nothing here needs PyTorch.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from rsuq_cli.errors import BadInput
+from rsuq_cli.spelling import path_of
 
 SEPARATOR = "-without-"
 # What stands before the name of a class that could be taken for the id of another.
@@ -71,6 +71,6 @@ def stands(name: str) -> bool:
     if not (colon and path and kind in ("folder", "npz")):
         return False
     try:
-        return Path(path).expanduser().exists()
+        return path_of(path).expanduser().exists()
     except (OSError, RuntimeError, ValueError):  # a name that no file can have, or a home that is not there
         return False

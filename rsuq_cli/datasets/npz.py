@@ -18,6 +18,7 @@ import torch
 from rsuq_cli.datasets.arrays import ArrayDataset, FileName
 from rsuq_cli.datasets.dataset import Arrays, Indices, SplitName
 from rsuq_cli.errors import BadInput
+from rsuq_cli.spelling import spelled
 
 KEYS = "the keys are x_train, y_train, x_test, y_test (the first two optional) and, for names, classes"
 LAYOUTS = "images are [N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3"
@@ -60,7 +61,7 @@ class NpzDataset(ArrayDataset):
                     f"{path}: y_{file} holds the label {labels.max()}, but there are {len(class_names)} classes",
                     "labels are 0 to the number of classes − 1",
                 )
-        super().__init__(f"npz:{path}", class_names, shapes["test"], image_size=image_size)
+        super().__init__(f"npz:{spelled(path)}", class_names, shapes["test"], image_size=image_size)
 
     def indices(self, split: SplitName) -> Indices:
         """Returns the positions available in `split`, ascending; no image is read."""

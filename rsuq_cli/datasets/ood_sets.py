@@ -23,6 +23,7 @@ from rsuq_cli.datasets.dataset import Dataset, Indices, Listener, ignore
 from rsuq_cli.datasets.held_out import HeldOutDataset
 from rsuq_cli.datasets.subset import spread
 from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.spelling import path_of
 
 HELD_OUT, PHOTO_PATCHES = "held-out", "photo-patches"
 # ITU-R BT.601, as Pillow turns RGB into grey.
@@ -90,7 +91,7 @@ def _held_out(reference: Dataset, count: int | None) -> OodSet:
 def _open(name: str, image_size: int | None, data_dir: Path | None) -> Dataset:
     kind, colon, path = name.partition(":")
     if colon and path and kind in ("folder", "npz"):
-        absolute = Path(path).expanduser().resolve()
+        absolute = path_of(path).expanduser().resolve()
         if kind == "npz":
             from rsuq_cli.datasets.npz import NpzDataset
 

@@ -17,6 +17,7 @@ from rsuq_cli.models.custom import is_custom, load_factory
 from rsuq_cli.models.zoo import NAMES, unknown_model
 from rsuq_cli.results.database import open_for_lookup
 from rsuq_cli.results.writer import checkpoints_of_data, newest_checkpoint
+from rsuq_cli.spelling import path_of
 
 
 def found_checkpoint(
@@ -33,7 +34,7 @@ def found_checkpoint(
     found = _recorded(sources, dataset, name, sigma, database)
     if found.checkpoint is None and not is_custom(sources.model):
         raise _without_checkpoint(sources, sigma)
-    if found.checkpoint and not Path(found.checkpoint.file).exists():
+    if found.checkpoint and not path_of(found.checkpoint.file).exists():
         raise BadInput(
             f"checkpoint {found.checkpoint.id} is recorded at {found.checkpoint.file}, which is not there",
             "give --weights",

@@ -34,6 +34,7 @@ from rsuq_cli.results.database import open_for_writing
 from rsuq_cli.results.names import NO_LABELS, Labels
 from rsuq_cli.results.rows import CheckpointRow, NewCheckpoint
 from rsuq_cli.results.writer import record_checkpoint
+from rsuq_cli.spelling import path_of
 
 SAFETENSORS = ".safetensors"
 CARD = "README.md"
@@ -111,7 +112,7 @@ def import_model(request: ImportRequest, database: str | Path | None, watcher: W
 
 def described(checkpoint: CheckpointRow) -> Described:
     """Returns what the file of a checkpoint says; raises BadInput where it is not there or not the recorded one."""
-    file = Path(checkpoint.file)
+    file = path_of(checkpoint.file)
     if not file.exists():
         raise BadInput(f"checkpoint {checkpoint.id} is recorded at {file}, which is not there", "bring the file back")
     if sha256_of(file) != checkpoint.sha256:
@@ -128,7 +129,7 @@ def export_targets(checkpoint: CheckpointRow, folder: Path, *, force: bool) -> t
     """Returns where the weights and the card go; raises BadInput where they cannot be written, before anything is."""
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file", "name a folder")
-    weights, card = folder / f"{Path(checkpoint.file).stem}{SAFETENSORS}", folder / CARD
+    weights, card = folder / f"{path_of(checkpoint.file).stem}{SAFETENSORS}", folder / CARD
     if folder.exists():
         for path in (weights, card):
             check_output(path, force=force)
@@ -137,7 +138,7 @@ def export_targets(checkpoint: CheckpointRow, folder: Path, *, force: bool) -> t
 
 def export_weights(checkpoint: CheckpointRow, target: Path, *, force: bool) -> None:
     """Writes the weights as safetensors: the very bytes of a file that is one already."""
-    source = Path(checkpoint.file)
+    source = path_of(checkpoint.file)
     target.parent.mkdir(parents=True, exist_ok=True)
     content = source.read_bytes() if source.suffix == SAFETENSORS else as_safetensors(read_weights(source).tensors)
     with new_file(target, force=force) as stream:
@@ -146,7 +147,7 @@ def export_weights(checkpoint: CheckpointRow, target: Path, *, force: bool) -> N
 
 def delete_file(checkpoint: CheckpointRow) -> bool:
     """Deletes the file of a checkpoint and returns whether it did: one that is gone, or another one, is left alone."""
-    file = Path(checkpoint.file)
+    file = path_of(checkpoint.file)
     if not file.is_file() or sha256_of(file) != checkpoint.sha256:
         return False
     try:

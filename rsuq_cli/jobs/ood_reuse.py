@@ -29,6 +29,7 @@ from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import EvidenceRow, RunRow
 from rsuq_cli.results.tables import Checkpoint, table_of
 from rsuq_cli.results.writer import load_edges, load_evidence
+from rsuq_cli.spelling import path_of
 
 _SAME = (
     *("model", "weights_sha256", "source_sha256", "dataset", "split", "sigma", "n0", "n", "seed"),
@@ -135,10 +136,10 @@ def _weights(db: Database, run: RunRow) -> Path | None:
         checkpoint = table_of(Checkpoint)
         with db.read() as connection:
             wanted = checkpoint.select().where(checkpoint.c.id == run.checkpoint_id)
-            return Path(connection.execute(wanted).mappings().one()["file"])
+            return path_of(connection.execute(wanted).mappings().one()["file"])
     # Without a weights file the source of a factory is its own file, or its name.
     own = run.source is None or (is_custom(run.model) and (run.source == run.model or run.source.endswith(".py")))
-    return None if own else Path(str(run.source))
+    return None if own else path_of(str(run.source))
 
 
 def _short(value: Any) -> str:

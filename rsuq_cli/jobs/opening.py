@@ -29,6 +29,7 @@ from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.opening import LoadedModel, open_model
 from rsuq_cli.results.rows import CheckpointRow
+from rsuq_cli.spelling import path_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def open_sources(sources: Sources, sigma: float, database: str | Path | None, wa
     name = kept_under(dataset.name, sources.image_size)
     found = found_checkpoint(sources, dataset, name, sigma, database)
     checkpoint, notes = found.checkpoint, list(found.notes)
-    weights = Path(checkpoint.file) if checkpoint else sources.weights
+    weights = path_of(checkpoint.file) if checkpoint else sources.weights
     model = open_model(
         sources.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=weights, file=sources.factory_file
     )  # fmt: skip
@@ -94,7 +95,7 @@ def open_sources(sources: Sources, sigma: float, database: str | Path | None, wa
     if untrained and not sources.untrained:
         raise untrained_network(sources, sigma, found.notes)
     if checkpoint:
-        notes.append(f"checkpoint {checkpoint.id}: {Path(checkpoint.file).name}")
+        notes.append(f"checkpoint {checkpoint.id}: {path_of(checkpoint.file).name}")
     elif weights is None and not untrained:
         notes.append(
             f"no checkpoint of {sources.model} for {name} at sigma {sigma:g}: using the factory's own weights"

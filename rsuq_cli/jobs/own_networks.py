@@ -16,6 +16,7 @@ from rsuq_cli.models.custom import CustomModel, Origin, kept_modules, shapes_sha
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.opening import LoadedModel, open_model
 from rsuq_cli.results.rows import CheckpointRow
+from rsuq_cli.spelling import path_of
 
 # Where a checkpoint's configuration says whose it is.
 NETWORK = "network"
@@ -88,12 +89,12 @@ def _place(origin: Origin, spec: str) -> dict[str, str]:
 
 def _may_have_moved(theirs: dict[str, str], own: dict[str, str]) -> bool:
     same = all(theirs.get(name) == own[name] for name in ("factory", "shapes_sha256"))
-    return same and not Path(theirs["file"]).exists()
+    return same and not path_of(theirs["file"]).exists()
 
 
 def _answers_as(row: CheckpointRow, custom: CustomModel, shape: Shape, num_classes: int) -> bool:
     """Returns whether the network with the checkpoint's weights answers as the checkpoint's own did."""
-    known, weights = recorded_fingerprint(row.configuration), Path(row.file)
+    known, weights = recorded_fingerprint(row.configuration), path_of(row.file)
     if known is None or not weights.exists():
         return False
     model = open_model(custom.spec, shape=shape, num_classes=num_classes, weights=weights, file=custom.source_file)

@@ -45,6 +45,7 @@ from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.grid_noise import sampling_error
 from rsuq_cli.sampling.sequential import sample_until
+from rsuq_cli.spelling import spelled
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _answer(path: Path, image: torch.Tensor, given: int | None, smoothed: Smooth
     scored = Scored(0, smoothed.measure, smoothed.threshold, smoothed.method)
     (row,) = sample_rows([LabelledEvidence(index, 0, counted.histograms)], [scored], edges)
     name = "none" if row.class_index == NOBODY else smoothed.dataset.class_names[row.class_index]
-    return Prediction(str(path), index, found is not None, name, row, smoothed)
+    return Prediction(spelled(path), index, found is not None, name, row, smoothed)
 
 
 def content_index(image: torch.Tensor) -> int:

@@ -12,6 +12,7 @@ from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.results.database import open_for_writing
 from rsuq_cli.results.writer import newest_checkpoint
 from rsuq_cli.sampling.device import resolve_device
+from rsuq_cli.spelling import path_of
 
 MODEL, DATASET, SIGMA = "cnn", "digits", 0.25
 MEASURES = ("entropy", "margin")
@@ -52,5 +53,5 @@ def _train(dataset: str, epochs: int | None, device: str, database: str | Path |
     resolve_device(device)  # before the database is made
     with open_for_writing(database) as db:
         known = newest_checkpoint(db, MODEL, dataset, SIGMA)
-    if known is None or not Path(known.file).exists():
+    if known is None or not path_of(known.file).exists():
         train_run(TrainRequest(Sources(MODEL, dataset, device=device), SIGMA, epochs=epochs), database, watcher)

@@ -27,6 +27,7 @@ from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.spelling import path_of
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,14 @@ def factory_file(run: RunRow) -> Path | None:
     recorded = run.configuration.get(FACTORY_FILE)
     if recorded is None and is_custom(run.model) and (run.source or "").endswith(".py"):
         recorded = run.source  # before it was recorded by itself
-    return None if recorded is None else Path(recorded)
+    return None if recorded is None else path_of(recorded)
 
 
 def _weights_file(run: RunRow) -> Path | None:
     """Returns where the run's weights were; None for the weights that a factory makes by itself."""
     if run.source is None or (is_custom(run.model) and (run.source == run.model or run.source.endswith(".py"))):
         return None
-    return Path(run.source)
+    return path_of(run.source)
 
 
 def _check_unchanged(run: RunRow, model: LoadedModel) -> None:

@@ -18,6 +18,7 @@ from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.measures import check_threshold, measure_named
 from rsuq_cli.models.statistics import Statistics, check_named
 from rsuq_cli.results.names import NO_LABELS, Labels
+from rsuq_cli.spelling import spelled
 
 SPLITS = ("test", "calibration", "train")
 NOISES = ("gaussian", "grid")
@@ -55,6 +56,9 @@ class Sources:
     recorded_classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        # Names are kept with results, and a path of any bytes may be in them.
+        object.__setattr__(self, "model", spelled(self.model))
+        object.__setattr__(self, "dataset", spelled(self.dataset))
         if self.normalise is not None:
             check_named(self.normalise)
             if self.statistics is not None:

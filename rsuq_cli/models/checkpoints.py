@@ -6,13 +6,14 @@ and metadata alone, so the hash in its name identifies it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from torch import nn
 
 from rsuq_cli import __version__
 from rsuq_cli.errors import BadInput
+from rsuq_cli.spelling import spelled
 
 # One header key: safetensors keeps several in no fixed order, and the bytes must be reproducible.
 HEADER_KEY = "rsuq"
@@ -111,13 +113,23 @@ def as_safetensors(tensors: Mapping[str, torch.Tensor], metadata: CheckpointMeta
     return safetensors.torch.save(cloned, metadata={HEADER_KEY: metadata.to_json()} if metadata else None)
 
 
+@contextlib.contextmanager
+def openable(path: Path) -> Iterator[Path]:
+    """Yields a path that leads to the file of `path` and that safetensors can take, which wants them in UTF-8."""
+    if spelled(path) == str(path):
+        yield path
+        return
+    with path.open("rb") as file:
+        yield Path(f"/dev/fd/{file.fileno()}")
+
+
 def read_metadata(path: Path) -> CheckpointMetadata | None:
     """Returns what a checkpoint says about itself without reading its weights; None for a file that is not ours.
 
     Raises BadInput where the file is missing or is no safetensors file.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with openable(path) as found, safetensors.safe_open(found, framework="pt") as file:
             header = file.metadata() or {}
     except (OSError, safetensors.SafetensorError) as error:
         raise BadInput(

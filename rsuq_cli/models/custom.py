@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import random
 import sys
 import traceback
@@ -27,6 +28,7 @@ from torch import nn
 
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.models.network import as_network
+from rsuq_cli.spelling import path_of
 
 # What the modules made of files are registered as, before the file's own name.
 _OF_FILE = "rsuq_model_"
@@ -77,7 +79,7 @@ def load_factory(
         raise BadInput(f"{spec!r} names no factory", FORM)
     is_file = place.endswith(".py")
     known = file.resolve() if file is not None and file.is_file() else None
-    path = known or Path(place).expanduser().resolve()
+    path = known or path_of(place).expanduser().resolve()
     folder = path.parent if is_file else _root_of(place, known) if known else Path.cwd()
     with _importable(folder), _seeded(seed):
         module = _import_file(path, spec) if is_file else _import_module(place, spec)
@@ -102,7 +104,7 @@ def origin_of(spec: str) -> Origin:
     """Returns where a factory lies without calling it; raises BadInput where it cannot be found."""
     place, _, attribute = spec.rpartition(":")
     if place.endswith(".py"):
-        return Origin(Path(place).expanduser().resolve(), attribute)
+        return Origin(path_of(place).expanduser().resolve(), attribute)
     with _importable(Path.cwd()), _seeded(0):
         source = getattr(_import_module(place, spec), "__file__", None)
     return Origin(Path(source).resolve() if source else None, attribute)
@@ -124,7 +126,7 @@ def _import_file(path: Path, spec: str) -> ModuleType:
     """Returns the module made by running `path`, registered under a name of its own so that classes can be found."""
     if not path.is_file():
         raise BadInput(f"{spec}: there is no file {path}", FORM)
-    name = f"{_OF_FILE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{_OF_FILE}{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     module_spec = importlib.util.spec_from_file_location(name, path)
     assert module_spec is not None
     assert module_spec.loader is not None

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.models.checkpoints import HEADER_KEY
+from rsuq_cli.models.checkpoints import HEADER_KEY, openable
 from rsuq_cli.models.parts import chosen_weights, located, settings_of
 from rsuq_cli.models.spelling import AVERAGED, NORMALISE, Spelled, spelled_like
 
@@ -131,7 +131,7 @@ def _is_safetensors(path: Path) -> bool:
 
 def _read_safetensors(path: Path, part: str) -> StateDict:
     try:
-        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
+        with openable(path) as found, safetensors.safe_open(found, framework="pt", device="cpu") as file:
             header: dict[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = json.loads(header[HEADER_KEY]) if HEADER_KEY in header else dict(header)

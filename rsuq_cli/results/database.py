@@ -11,12 +11,12 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.pool import QueuePool
@@ -26,6 +26,7 @@ from rsuq_cli.results import schema
 from rsuq_cli.results.failures import busy_timeout, explained, reachable
 from rsuq_cli.results.location import Location, database_url, locate
 from rsuq_cli.results.schema import SCHEMA_HEAD
+from rsuq_cli.spelling import spelled
 
 __all__ = [
     "SCHEMA_HEAD",
@@ -298,7 +299,23 @@ def _engine(location: Location, mode: Mode) -> Engine:
         "sqlite://", creator=partial(_connect, location.path, mode), poolclass=QueuePool, pool_size=8, max_overflow=8
     )
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "before_cursor_execute", _with_texts_that_can_be_kept, retval=True)
     return engine
+
+
+def _with_texts_that_can_be_kept(
+    connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+) -> tuple[str, Any]:
+    """Spells what is no Unicode, such as paths of other bytes; many rows at once are counts and hold no such text."""
+    return statement, parameters if many else _kept(parameters)
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else spelled(value)
+    if isinstance(value, Mapping):
+        return {name: _kept(one) for name, one in value.items()}
+    return type(value)(_kept(one) for one in value) if type(value) in (tuple, list) else value
 
 
 def _begin(connection: Connection) -> None:
