@@ -36,15 +36,27 @@ def upgrade(db: options.Database = None) -> None:
 
 @app.command()
 def check(db: options.Database = None, format: options.OutputFormat = "table") -> None:
-    """Check the database for damage and broken references; exit 4 where there are any."""
+    """Check the database for damage, broken references and wrong certificates; exit 4 where there are any."""
+    from rsuq_cli.console import say
     from rsuq_cli.errors import DatabaseError
+    from rsuq_cli.jobs.mending import wrong_certificates
     from rsuq_cli.reports.listings import check_table
     from rsuq_cli.results.database import check as check_database
+    from rsuq_cli.results.database import open_for_reading
 
     result = check_database(db)
-    check_table(result).print(format)
+    wrong = []
+    if result.standing == "current" and not result.problems:
+        with open_for_reading(db) as results:
+            wrong = wrong_certificates(results)
+    elif not result.problems:
+        say("certificates are checked once `rsuq db upgrade` has brought the tables up to date")
+    check_table(result, wrong).print(format)
     if result.problems:
         raise DatabaseError(f"{len(result.problems)} problems: {result.problems[0]}", "restore a backup")
+    if wrong:
+        count = "" if len(wrong) == 1 else f"{len(wrong)} scorings have wrong certificates: "
+        raise DatabaseError(f"{count}{wrong[0]}", "a copy of the database is made first")
 
 
 @app.command()

@@ -9,6 +9,8 @@ from rsuq_cli.commands import options
 from rsuq_cli.errors import BadInput
 from rsuq_cli.measures import MEASURES
 
+ALPHA = 0.001
+
 
 class Criterion(StrEnum):
     """What a threshold can be chosen by."""
@@ -56,13 +58,18 @@ def rescore(
         ),
     ] = None,
     competitors: options.Competitors = None,
-    alpha: options.Alpha = 0.001,
+    alpha: options.Alpha = ALPHA,
     family_wise: options.FamilyWise = False,
     radii: options.Radii = None,
     db: options.Database = None,
     format: options.OutputFormat = "table",
 ) -> None:
-    """Read stored evidence anew: other measures, thresholds, rules or alpha, without the model and without sampling."""
+    """Read stored evidence anew: other measures, thresholds, rules or alpha, without the model and without sampling.
+
+    Certificates of the runs that are wrong (`rsuq db check` finds them) are put right first.
+    """
+    from rsuq_cli.console import say
+    from rsuq_cli.jobs.mending import mended_scorings
     from rsuq_cli.jobs.rescore import check_complete, store_scorings, sweep_points
     from rsuq_cli.jobs.rescore_request import Best, RescoreRequest
     from rsuq_cli.reports.comparison import comparison_table, parse_radii
@@ -92,7 +99,10 @@ def rescore(
             check_complete(results, runs)
             return
     with open_for_writing(db) as results:
-        scoring_ids = store_scorings(results, runs, request)
+        mended = mended_scorings(results, runs, say)
+        # Without any setting it is about what was wrong, and no other reading is asked for.
+        asked = any((uncertainty, coverage, threshold, rule, competitors, family_wise, alpha != ALPHA))
+        scoring_ids = mended if mended and not asked else store_scorings(results, runs, request)
         found = selected_figures(results, Selection(scorings=scoring_ids), wanted)
         comparison_table(found, title="rescored").print(format)
         check_complete(results, runs)

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 from rsuq_cli.console import Column, Table, number_text
 
 if TYPE_CHECKING:
+    from rsuq_cli.jobs.mending import Wrong
     from rsuq_cli.results.database import CheckResult
     from rsuq_cli.results.merging import Merged
 
 
-def check_table(result: CheckResult) -> Table:
-    """Returns the rows of every table, with the schema's version and any problem found."""
+def check_table(result: CheckResult, wrong: Sequence[Wrong] = ()) -> Table:
+    """Returns the rows of every table, with the schema's version, any problem found and what is wrong."""
     records = [{"table": name, "rows": count} for name, count in sorted(result.counts.items())]
-    sound = "sound" if not result.problems else "NOT SOUND"
+    problems = [*result.problems, *(str(one) for one in wrong)]
+    sound = "sound" if not problems else "NOT SOUND"
     title = f"database: {sound}, schema {result.revision or 'none'} ({result.standing})"
     columns = [Column("table", lambda r: r["table"], "left"), Column("rows", lambda r: f"{r['rows']:,}")]
-    return Table(title, records, columns, result.problems)
+    return Table(title, records, columns, problems)
 
 
 def merged_table(merged: Sequence[Merged]) -> Table:

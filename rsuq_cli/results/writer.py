@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, RowMapping, Table, func, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rsuq_cli.results.database import Database
@@ -67,6 +67,7 @@ __all__ = [
     "load_evidence",
     "newest_checkpoint",
     "record_checkpoint",
+    "replace_samples",
     "start_audit",
     "start_run",
     "store_balls",
@@ -191,6 +192,22 @@ def store_samples(db: Database, samples: Sequence[SampleRow]) -> None:
     certificates = [column_values(row) for row in samples]
     with db.transaction() as connection:
         _insert_missing(connection, CERTIFIED_SAMPLE, certificates)
+
+
+def replace_samples(db: Database, samples: Sequence[SampleRow]) -> None:
+    """Puts certificates in the place of those of the same scoring and input; all of them, or none where one is refused.
+
+    Raises ValueError as `store_inputs` does.
+    """
+    key = ("scoring_id", "input_index")
+    values = [{f"new_{name}": value for name, value in column_values(row).items()} for row in samples]
+    if not values:
+        return
+    columns = CERTIFIED_SAMPLE.c
+    same = (columns[name] == bindparam(f"new_{name}") for name in key)
+    changes: dict[str, Any] = {c.name: bindparam(f"new_{c.name}") for c in columns if c.name not in key}
+    with db.transaction() as connection:
+        connection.execute(update(CERTIFIED_SAMPLE).where(*same).values(changes), values)
 
 
 def finish_run(db: Database, run_id: int, status: Status, seconds_added: float, warnings: Sequence[str] = ()) -> None:
