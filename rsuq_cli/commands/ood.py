@@ -55,6 +55,7 @@ def ood(
     n: Annotated[int, options.sampling("--n", metavar="N", help="Samples that estimate scores and masses.")] = 1000,
     seed: options.Seed = 0,
     fresh: options.Fresh = False,
+    dry_run: options.DryRun = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     batch_size: options.BatchSize = "auto",
@@ -130,6 +131,12 @@ def ood(
         run=run,
         simultaneous=simultaneous,
     )
+    if dry_run:
+        from rsuq_cli.jobs.ood_planning import ood_plan
+        from rsuq_cli.reports.plan import ood_plan_sheet
+
+        ood_plan_sheet(ood_plan(request, db, Reporter())).print(format)
+        return
     from rsuq_cli.jobs.ood import ood_run
     from rsuq_cli.reports.ood import View
     from rsuq_cli.reports.ood_records import record_table

@@ -38,6 +38,7 @@ def train(
     ] = "one-cycle",
     seed: options.Seed = 0,
     fresh: options.Fresh = False,
+    dry_run: options.DryRun = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     data_dir: options.DataDir = None,
@@ -78,5 +79,11 @@ def train(
         fresh,
         labels=Labels(name, tuple(tag or ())),
     )
+    if dry_run:
+        from rsuq_cli.jobs.train_planning import train_plan
+        from rsuq_cli.reports.plan import train_plan_sheet
+
+        train_plan_sheet(train_plan(request, db, Reporter())).print(format)
+        return
     outcome = train_run(request, db, Reporter())
     checkpoint_table(outcome).print(format)

@@ -14,7 +14,9 @@ from typing import NamedTuple
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.configurations import FINGERPRINT
 from rsuq_cli.jobs.labelling import give_labels
+from rsuq_cli.jobs.own_networks import NETWORK, network_of
 from rsuq_cli.jobs.request import check_sigma
 from rsuq_cli.jobs.train import default_checkpoint_dir
 from rsuq_cli.jobs.watching import Watcher
@@ -26,6 +28,7 @@ from rsuq_cli.models.checkpoints import (
     sha256_of,
     write_atomically,
 )
+from rsuq_cli.models.custom import is_custom, load_factory
 from rsuq_cli.models.opening import open_model
 from rsuq_cli.models.statistics import Statistics
 from rsuq_cli.models.weights import read_weights
@@ -91,6 +94,11 @@ def import_model(request: ImportRequest, database: str | Path | None, watcher: W
         subject.model, subject.dataset, subject.sigma, digest, request.file.suffix
     )
     settings = metadata.config if metadata else {"imported": request.file.name}
+    if is_custom(subject.model):
+        custom = load_factory(subject.model, shape=subject.shape, num_classes=len(subject.class_names))
+        settings = settings | {NETWORK: network_of(custom)}
+    if metadata and metadata.fingerprint:
+        settings = settings | {FINGERPRINT: metadata.fingerprint}
     new = NewCheckpoint(
         model=subject.model,
         dataset=subject.dataset,
@@ -166,9 +174,13 @@ def _subject(request: ImportRequest, metadata: CheckpointMetadata | None) -> _Su
         said = {"model": metadata.model, "dataset": metadata.dataset, "sigma": metadata.sigma}
         for name, value in said.items():
             given = getattr(request, name)
-            if given is not None and given != value:
+            # A network of one's own may lie elsewhere here.
+            moved = name == "model" and given is not None and is_custom(given) and is_custom(metadata.model)
+            if given is not None and given != value and not moved:
                 raise BadInput(f"--{name} is {given}, and the file says {value}", f"leave --{name} out")
-        return _Subject(metadata.model, metadata.dataset, metadata.sigma, metadata.shape, metadata.class_names)
+        return _Subject(
+            request.model or metadata.model, metadata.dataset, metadata.sigma, metadata.shape, metadata.class_names
+        )
     if request.model is None or request.dataset is None or request.sigma is None:
         raise BadInput(
             f"{request.file} does not say what it is", "give --model, --dataset and --sigma that it was trained for"

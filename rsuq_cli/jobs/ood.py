@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,12 +53,22 @@ class OodOutcome:
     sampled: int
 
 
-def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) -> OodOutcome:
-    """Runs `request` to its end and returns the run; what was finished before is not sampled again.
+class Prepared(NamedTuple):
+    """All that a run needs before it is recorded: both sides with their clean passes, and how they are sampled."""
 
-    Raises BadInput for what cannot be compared, DatabaseError where the results cannot be kept, RunIncomplete where
-    the device gives up. On any of them, and on KeyboardInterrupt, finished inputs are safe and the run can be resumed.
-    """
+    opened: Opened
+    reused: Reused | None
+    sides: list[Side]
+    evaluation: Evaluation
+    engine: Engine
+    sampler: Sampler
+    clean: list[CleanPass]
+    warnings: list[str]
+    configuration: dict[str, Any]
+
+
+def prepared(request: OodRequest, database: str | Path | None, watcher: Watcher) -> Prepared:
+    """Returns what `request` would compare; nothing is written. Raises BadInput for what cannot be compared."""
     certify = request.certify
     devices = resolve_devices(certify.sources.device, certify.sources.workers)
     device = devices[0]
@@ -99,6 +109,17 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     if reused:
         reused.check(wanted)
         check_same_network(reused.run, opened.fingerprint, watcher)
+    return Prepared(opened, reused, both, evaluation, engine, sampler, clean, warnings, wanted)
+
+
+def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) -> OodOutcome:
+    """Runs `request` to its end and returns the run; what was finished before is not sampled again.
+
+    Raises BadInput for what cannot be compared, DatabaseError where the results cannot be kept, RunIncomplete where
+    the device gives up. On any of them, and on KeyboardInterrupt, finished inputs are safe and the run can be resumed.
+    """
+    certify = request.certify
+    opened, reused, both, evaluation, engine, sampler, clean, warnings, wanted = prepared(request, database, watcher)
     with open_for_writing(database) as db:
         configuration = recognised(db, wanted, watcher, fresh=certify.fresh)
         known = [] if certify.fresh else find_runs(db, configuration_hash(configuration))
@@ -109,7 +130,7 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
         )
         new = new_run(
             certify, opened, engine, configuration, edges, inputs=sum(map(len, both)),
-            subset_sha256=own.sha256(), checkpoint_id=reused.run.checkpoint_id if reused else None,
+            subset_sha256=both[0].split.sha256(), checkpoint_id=reused.run.checkpoint_id if reused else None,
         )  # fmt: skip
         handle = start_run(db, new, fresh=certify.fresh)
         give_labels(db, "run", handle.id, certify.labels, watcher)

@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import platformdirs
 import torch
@@ -81,11 +81,21 @@ class TrainOutcome:
     sha256: str
 
 
-def train_run(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> TrainOutcome:
-    """Trains, saves and records a checkpoint, going on after the last finished epoch of an interrupted call.
+class Prepared(NamedTuple):
+    """All that a training needs before its first epoch; `resume_file` is where an interrupted one is kept."""
 
-    Raises BadInput for what cannot be trained, DatabaseError where the row cannot be kept.
-    """
+    device: torch.device
+    dataset: Dataset
+    name: str
+    settings: TrainSettings
+    model: nn.Module
+    custom: CustomModel | None
+    folder: Path
+    resume_file: Path
+
+
+def prepared(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> Prepared:
+    """Returns what `request` would train; nothing is written. Raises BadInput for what cannot be trained."""
     device = resolve_device(request.sources.device)
     precision = check_precision(request.sources.precision, device)
     dataset = open_dataset(
@@ -111,10 +121,19 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
     if request.checkpoint_dir:
         _check_folder(request.checkpoint_dir)
     folder = request.checkpoint_dir or default_checkpoint_dir(database)
+    resume_file = folder / f"{_slot(request, custom, name, settings)}.partial"
+    return Prepared(device, dataset, name, settings, model, custom, folder, resume_file)
+
+
+def train_run(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> TrainOutcome:
+    """Trains, saves and records a checkpoint, going on after the last finished epoch of an interrupted call.
+
+    Raises BadInput for what cannot be trained, DatabaseError where the row cannot be kept.
+    """
+    device, dataset, name, settings, model, custom, folder, resume_file = prepared(request, database, watcher)
     # Opened before the first epoch: a database that cannot be written should not cost a training.
     with open_for_writing(database):
         pass
-    resume_file = folder / f"{_slot(request, custom, name, settings)}.partial"
     if request.fresh:
         resume_file.unlink(missing_ok=True)
     result = _train(model, custom, dataset, settings, device, resume_file, watcher)

@@ -11,7 +11,11 @@ from rsuq_cli.reports.runs import bytes_text
 from rsuq_cli.reports.sheet import Sheet, sheet
 
 if TYPE_CHECKING:
+    from rsuq_cli.jobs.ood_planning import OodPlan
     from rsuq_cli.jobs.planning import CertifyPlan
+    from rsuq_cli.jobs.train_planning import TrainPlan
+
+TITLE = "dry run: nothing is {} or written"
 
 
 def certify_plan_sheet(plan: CertifyPlan) -> Sheet:
@@ -40,7 +44,44 @@ def certify_plan_sheet(plan: CertifyPlan) -> Sheet:
         ("warnings", list(plan.warnings)),
     ]  # fmt: skip
     record = asdict(plan) | {name: list(getattr(plan, name)) for name in ("measures", "coverages", "warnings")}
-    return sheet("dry run: nothing is sampled or written", record, lines)
+    return sheet(TITLE.format("sampled"), record, lines)
+
+
+def ood_plan_sheet(plan: OodPlan) -> Sheet:
+    """Returns the plan of an out-of-distribution run; its JSON is the plan itself."""
+    samples = plan.n0 + plan.n
+    rejecting = f"coverage {plan.coverages[0]:g}" if plan.threshold is None else f"θ = {plan.threshold:g}"
+    sets = [f"{name}: {count:,} inputs, {plan.finished[name]:,} finished" for name, count in plan.inputs.items()]
+    lines = [
+        ("model", plan.model), ("checkpoint", plan.checkpoint_id), ("weights from", plan.weights),
+        ("sets", sets), ("σ", f"{plan.sigma:g}, seed {plan.seed}"), ("samples", f"n0 = {plan.n0:,}, n = {plan.n:,}"),
+        ("rejection", f"{', '.join(plan.measures)} at {rejecting}, α = {plan.alpha:g}"),
+        ("device", f"{plan.device}, {plan.precision}"),
+        ("evidence", None if plan.reused is None else f"of run {plan.reused}, for {plan.dataset}"),
+        ("run", "a new one" if plan.run_id is None else f"run {plan.run_id}"),
+        ("cost", f"{plan.samples // samples:,} inputs × {samples:,} samples = {plan.samples:,} samples"
+                 if plan.samples else "nothing: every input is sampled"),
+        ("time", f"about {duration_text(plan.seconds)} ({plan.samples_per_second:,.0f} samples/s)"
+                 if plan.samples else ""),
+        ("warnings", list(plan.warnings)),
+    ]  # fmt: skip
+    record = asdict(plan) | {name: list(getattr(plan, name)) for name in ("measures", "coverages", "warnings")}
+    return sheet(TITLE.format("sampled"), record, lines)
+
+
+def train_plan_sheet(plan: TrainPlan) -> Sheet:
+    """Returns the plan of a training; its JSON is the plan itself."""
+    begun = f"an interrupted training goes on after epoch {plan.finished_epochs}, if network and data are as they were"
+    lines = [
+        ("model", plan.model), ("data set", f"{plan.dataset}, {plan.inputs:,} training inputs"),
+        *((name.replace("_", " "), value) for name, value in plan.settings.items()),
+        ("device", plan.device), ("checkpoint in", plan.folder),
+        ("state", begun if plan.finished_epochs else "a new training"),
+        ("time", None if plan.seconds is None else f"about {duration_text(plan.seconds)} for the other epochs"),
+        ("there are", f"checkpoint {', '.join(map(str, plan.checkpoints))} for this model, data set and σ"
+                      if plan.checkpoints else "no checkpoints for this model, data set and σ"),
+    ]  # fmt: skip
+    return sheet(TITLE.format("trained"), asdict(plan) | {"checkpoints": list(plan.checkpoints)}, lines)
 
 
 def _subset(plan: CertifyPlan) -> str:

@@ -104,3 +104,55 @@ def test_what_certify_refuses_is_refused_in_the_same_words(place: Place, blobs: 
         planned_line = refused(rsuq(*asked, "--dry-run"))
         assert snapshot(place.root) == before
         assert planned_line == refused(rsuq(*asked))
+
+
+def test_ood_plans_what_is_left_of_every_set(place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = ("ood", *blobs.flags, "--ood", "noise:uniform", "--ood", "constant", "--n", 100, "--limit", 6)
+    plan = rsuq(*flags, "--dry-run", "--format", "json").json
+    name = blobs.dataset
+    assert (plan["run_id"], plan["samples"]) == (None, 18 * 200)
+    assert plan["inputs"] == {name: 6, "noise:uniform": 6, "constant": 6}
+    assert not place.database.exists()
+    rsuq("certify", *blobs.flags, "--n", 100)
+    before = snapshot(place.root)
+    reused = rsuq(*flags, "--run", 1, "--dry-run", "--format", "json").json
+    assert (reused["reused"], reused["samples"], reused["finished"][name]) == (1, 12 * 200, 6)
+    assert snapshot(place.root) == before
+    assert rsuq(*flags).exit_code == 0
+    plan = rsuq(*flags, "--dry-run", "--format", "json").json
+    assert (plan["run_id"], plan["samples"], set(plan["finished"].values())) == (2, 0, {6})
+    shown = rsuq(*flags, "--dry-run").stdout
+    assert "noise:uniform: 6 inputs, 6 finished" in shown
+    assert "nothing: every input is sampled" in shown
+    refusal = refused(rsuq("ood", *blobs.flags, "--ood", "nosuch", "--dry-run"))
+    assert refusal == refused(rsuq("ood", *blobs.flags, "--ood", "nosuch"))
+
+
+def test_train_plans_and_says_what_there_is(place: Place) -> None:
+    flags = ("train", "--model", "mlp", "--epochs", 2, "--batch-size", 32)
+    before = snapshot(place.root)
+    plan = rsuq(*flags, "--dry-run", "--format", "json").json
+    assert (plan["model"], plan["settings"]["epochs"], plan["settings"]["batch_size"]) == ("mlp", 2, 32)
+    assert (plan["finished_epochs"], plan["seconds"], plan["checkpoints"]) == (0, None, [])
+    assert snapshot(place.root) == before
+    assert "a new training" in rsuq(*flags, "--dry-run").stdout
+    assert refused(rsuq("train", "--model", "nosuch", "--dry-run")) == refused(rsuq("train", "--model", "nosuch"))
+
+
+def test_train_says_how_far_an_interrupted_one_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = ("train", "--model", "mlp", "--epochs", 3)
+    with monkeypatch.context() as interrupting:
+        interrupting.setattr("rsuq_cli.jobs.train.save_checkpoint", _interrupt)
+        assert rsuq(*flags).exit_code == 130
+    before = snapshot(place.root)
+    plan = rsuq(*flags, "--dry-run", "--format", "json").json
+    assert (plan["finished_epochs"], plan["seconds"]) == (3, 0.0)
+    assert "goes on after epoch 3" in rsuq(*flags, "--dry-run").stdout
+    assert rsuq(*flags, "--dry-run", "--fresh", "--format", "json").json["finished_epochs"] == 0
+    assert snapshot(place.root) == before
+    assert rsuq(*flags).exit_code == 0
+    assert rsuq(*flags, "--dry-run", "--format", "json").json["checkpoints"] == [1]
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

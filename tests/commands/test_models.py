@@ -13,6 +13,7 @@ import pytest
 import torch
 from commandline import query, refused, rsuq, snapshot
 from safetensors.torch import load_file, save_file
+from samples import write_blobs
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -185,3 +186,18 @@ def test_a_file_is_kept_where_that_is_said(one: Place) -> None:
     assert file.exists()
     assert rsuq("models", "import", file).exit_code == 0
     assert query(one.database, "SELECT id FROM checkpoint") == [(2,)]  # a number is not given again
+
+
+def test_a_network_of_ones_own_is_imported_where_it_lies_now(place: Place) -> None:
+    blobs = write_blobs(place.work)
+    assert rsuq("train", *blobs.flags, "--epochs", 1).exit_code == 0
+    (weights,) = (place.work / "checkpoints").glob("*.safetensors")
+    moved = place.work / "moved"
+    moved.mkdir()
+    (place.work / "blobs.py").rename(moved / "net.py")
+    flags = ("--db", moved / "other.db")
+    assert "blobs.py" in refused(rsuq("models", "import", weights, *flags))
+    assert rsuq("models", "import", weights, "--model", "moved/net.py:make", *flags).exit_code == 0
+    asked = ("certify", "--model", moved / "net.py:make", "--dataset", blobs.dataset, "--n", 100, *flags)
+    result = rsuq(*asked)
+    assert (result.exit_code, "checkpoint 1: " in result.stderr) == (0, True)
