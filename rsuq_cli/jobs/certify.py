@@ -21,7 +21,7 @@ from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.datasets.subset import Subset, subset
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
+from rsuq_cli.jobs.answers import check_answers, unanswered_warnings, withdraw
 from rsuq_cli.jobs.calibrating import run_edges
 from rsuq_cli.jobs.data_of_run import SPREAD
 from rsuq_cli.jobs.durations import duration_text
@@ -46,6 +46,7 @@ from rsuq_cli.results.writer import (
 from rsuq_cli.sampling.device import check_precision, resolve_devices
 from rsuq_cli.sampling.engine import Counted, Engine, Indices
 from rsuq_cli.sampling.grid_noise import sampling_error
+from rsuq_cli.sampling.watch import Refuted
 from rsuq_cli.sampling.workers import Sampler
 
 
@@ -150,6 +151,9 @@ class _Run:
                     self.watcher.say(f"warning: {line}")
                 self.sampler.notices.extend(silence)
             complete = True
+        except Refuted as refuted:
+            self.sampler.notices.append(withdraw(self.db, self.handle.id, refuted))
+            raise
         finally:
             if todo or self.handle.status != "complete":
                 status: Status = "complete" if complete else "interrupted"

@@ -23,6 +23,7 @@ from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.opening import LoadedModel, open_model
 from rsuq_cli.sampling.device import Precision
 from rsuq_cli.sampling.engine import Engine
+from rsuq_cli.sampling.forward import Preparation
 from rsuq_cli.sampling.grid_noise import GridNoise
 from rsuq_cli.sampling.workers import Crew, Sampler, Solo
 
@@ -32,7 +33,10 @@ _WORTH_COMPILING = {"cpu": 1e14, "cuda": 1e15}
 
 
 class Sampling(NamedTuple):
-    """How a model is sampled; `sigma` in pixel units, `noise` "gaussian" or "grid"."""
+    """How a model is sampled; `sigma` in pixel units, `noise` "gaussian" or "grid".
+
+    `allowed` is what may be done to the model for speed: of a run that is gone on with, what was done then.
+    """
 
     sigma: float
     seed: int
@@ -41,6 +45,7 @@ class Sampling(NamedTuple):
     precision: Precision
     batch_size: int | None = None
     compiled: bool = False
+    allowed: Preparation | None = None
 
 
 class Recipe(NamedTuple):
@@ -61,7 +66,8 @@ def open_sampler(engine: Engine, recipe: Recipe, sampling: Sampling, devices: Se
     """Returns the engine itself for one device, else one worker for each, sampling as the engine would."""
     if len(devices) == 1:
         return Solo(engine)
-    make = partial(_engine_of_worker, recipe, sampling, engine.batch_size)
+    same = sampling._replace(compiled=engine.preparation.compiled, allowed=engine.preparation)
+    make = partial(_engine_of_worker, recipe, same, engine.batch_size)
     return Crew(make, [str(device) for device in devices], engine.batch_size)
 
 
@@ -112,7 +118,7 @@ def _engine(model: LoadedModel, shape: tuple[int, int, int], num_classes: int, s
     return Engine(
         model.module, shape=shape, num_classes=num_classes, sigma=sampling.sigma, seed=sampling.seed,
         device=sampling.device, precision=sampling.precision, batch_size=sampling.batch_size,
-        compiled=sampling.compiled, noise=grid,
+        compiled=sampling.compiled, noise=grid, allowed=sampling.allowed,
     )  # fmt: skip
 
 

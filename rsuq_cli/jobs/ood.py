@@ -19,7 +19,7 @@ from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.datasets.fitted import original
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.answers import check_answers, unanswered_warnings
+from rsuq_cli.jobs.answers import check_answers, unanswered_warnings, withdraw
 from rsuq_cli.jobs.calibrating import Calibrated, run_edges
 from rsuq_cli.jobs.cautions import of_network
 from rsuq_cli.jobs.engines import Sampling, open_engine, open_sampler, worth_compiling
@@ -32,6 +32,7 @@ from rsuq_cli.jobs.ood_sides import Side, overlaps, own_inputs, resolved_sources
 from rsuq_cli.jobs.opening import Opened, open_sources
 from rsuq_cli.jobs.recognising import check_same_network, recognised
 from rsuq_cli.jobs.recording import configuration_hash, configuration_of, new_run
+from rsuq_cli.jobs.reopening import preparation_of
 from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
 from rsuq_cli.results.ood_writer import replace_metrics, store_scores
@@ -41,6 +42,7 @@ from rsuq_cli.sampling.clean import CleanPass, clean_pass
 from rsuq_cli.sampling.device import check_precision, resolve_devices
 from rsuq_cli.sampling.engine import Counted, Engine
 from rsuq_cli.sampling.forward import Forward
+from rsuq_cli.sampling.watch import Refuted
 from rsuq_cli.sampling.workers import Sampler
 
 
@@ -86,21 +88,25 @@ def prepared(request: OodRequest, database: str | Path | None, watcher: Watcher)
     data = original(opened.dataset)
     both = sides(request, data, opened.dataset_name, own, later.say)
     evaluation = _evaluation(request, both)
-    forward = Forward(opened.model.module, opened.dataset.shape, device, precision, compiled=False)
     if reused:
         compiled = reused.compiled  # its evidence came from the compiled model, or from the plain one
     else:
         samples = sum(map(len, both)) * (certify.n0 + certify.n)
         compiled = worth_compiling(opened.model, opened.dataset.shape, samples, device, certify.sources.compile)
     sampling = Sampling(
-        certify.sigma, certify.seed, certify.noise, device, precision, certify.sources.batch_size, compiled
-    )
+        certify.sigma, certify.seed, certify.noise, device, precision, certify.sources.batch_size, compiled,
+        preparation_of(reused.run.configuration) if reused else None,
+    )  # fmt: skip
     engine = open_engine(opened.model, opened.dataset, sampling)
-    sampler = open_sampler(engine, opened.recipe, sampling, devices)
-    clean = [clean_pass(forward, side.split.images, batch_size=engine.batch_size) for side in both]
-    check_clean(both, clean)  # a model that gives no numbers is refused before anything is sampled
     for side in both:
         check_answers(engine, side.split.images, side.noise_numbers)
+    sampler = open_sampler(engine, opened.recipe, sampling, devices)
+    forward = Forward(
+        opened.model.module, opened.dataset.shape, device, precision, compiled=False, sigma=certify.sigma,
+        allowed=engine.preparation,
+    )  # fmt: skip
+    clean = [clean_pass(forward, side.split.images, batch_size=engine.batch_size) for side in both]
+    check_clean(both, clean)  # a model that gives no numbers is refused before anything is sampled
     seen = "" if certify.split == "train" else opened.seen(own)
     warnings = [*filter(None, [seen]), *overlaps(data, both)]
     for line in (*later.lines, *(f"warning: {warning}" for warning in warnings)):
@@ -187,6 +193,9 @@ class _Run:
                 self.watcher.say(f"warning: {line}")
             warnings = [*warnings, *silence]
             complete = True
+        except Refuted as refuted:
+            self.sampler.notices.append(withdraw(self.db, self.handle.id, refuted))
+            raise
         finally:
             status: Status = "complete" if complete else "interrupted"
             if self.handle.status != "complete" or not complete:

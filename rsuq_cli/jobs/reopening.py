@@ -6,6 +6,7 @@ since a certificate is about one function on given inputs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.sampling.forward import Preparation
 from rsuq_cli.spelling import path_of
 
 
@@ -87,7 +89,7 @@ def reopen(
     batch_size = configuration.get("batch_size", batch_size)
     sampling = Sampling(
         run.sigma, run.seed, str(configuration.get("noise", "gaussian")), place,
-        check_precision(run.precision, place), batch_size, _was_compiled(configuration),
+        check_precision(run.precision, place), batch_size, _was_compiled(configuration), preparation_of(configuration),
     )  # fmt: skip
     return Reopened(run, dataset, model, sampling)
 
@@ -119,6 +121,14 @@ def _check_unchanged(run: RunRow, model: LoadedModel) -> None:
                 f"sha256 {found[:12] or 'none'}, recorded {recorded[:12] or 'none'}",
                 "give --weights with the old file, or certify the new one",
             )
+
+
+def preparation_of(configuration: Mapping[str, Any]) -> Preparation | None:
+    """Returns what was done to the model of a run for speed, None where that was not recorded."""
+    stored = configuration.get("preparation")
+    if not stored:
+        return None
+    return Preparation(bool(stored.get("folded", False)), bool(stored.get("channels_last", False)))
 
 
 def _was_compiled(configuration: Any) -> bool:

@@ -51,6 +51,18 @@ SELECT (SELECT COUNT(*) FROM evidence WHERE run_id IN :runs) AS inputs,
        (SELECT COUNT(*) FROM metric WHERE run_id IN :runs) AS metrics
 """).bindparams(bindparam("runs", expanding=True))
 
+_OF_RUN = "(SELECT id FROM scoring WHERE run_id = :run)"
+_WITHDRAWN = tuple(
+    text(f"DELETE FROM {what}")
+    for what in (
+        f"audit WHERE scoring_id IN {_OF_RUN}",
+        f"certified_sample WHERE scoring_id IN {_OF_RUN}",
+        "ood_score WHERE run_id = :run",
+        "metric WHERE run_id = :run",
+        "evidence WHERE run_id = :run",
+    )
+)
+
 
 def hanging_on(db: Database, runs: Sequence[int]) -> Hanging:
     """Returns what would be deleted with these runs."""
@@ -83,6 +95,13 @@ def delete_runs(db: Database, runs: Sequence[int], *, force: bool = False) -> No
         # One that was begun again since is kept from harm by the same condition.
         chosen = _RUN.c.id.in_(list(runs)) if force else _RUN.c.id.in_(list(runs)) & (_RUN.c.status != "running")
         connection.execute(delete(_RUN).where(chosen))
+
+
+def withdraw_inputs(db: Database, run: int) -> None:
+    """Deletes the evidence of a run that is being written, and all that was made from it; the run itself stays."""
+    with db.transaction() as connection:
+        for statement in _WITHDRAWN:
+            connection.execute(statement, {"run": run})
 
 
 def delete_checkpoint(db: Database, number: int) -> None:

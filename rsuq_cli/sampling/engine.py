@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,18 +23,20 @@ from torch import nn
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.errors import RunIncomplete
 from rsuq_cli.measures import MEASURES
+from rsuq_cli.sampling.comparison import differing, made_up_inputs
 from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory, keep_freed_memory, sent
 from rsuq_cli.sampling.forward import Forward, Preparation
 from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
 from rsuq_cli.sampling.tally import STREAMS, Bins, Counted, Tally
-from rsuq_cli.uncertainty import Scores, look_like_probabilities
+from rsuq_cli.sampling.watch import Watch
+from rsuq_cli.uncertainty import Scores, look_like_probabilities, scores
 
 # Numbers of inputs in their data set; the noise of an input depends on its number.
 Indices = Sequence[int] | npt.NDArray[np.int64]
 _ROW_MULTIPLE = 32
 # How many noisy inputs are tried before anything is sampled.
-_TRIED = 64
+_TRIED = 32
 
 
 @dataclass
@@ -95,6 +98,7 @@ class Engine:
         batch_size: int | None = None,
         compiled: bool = False,
         noise: Perturbation | None = None,
+        allowed: Preparation | None = None,
     ) -> None:
         if device.type == "cpu":
             keep_freed_memory()
@@ -105,14 +109,17 @@ class Engine:
         self.batch_size = -(-wanted // _ROW_MULTIPLE) * _ROW_MULTIPLE
         self.meter = Meter()
         self.notices: list[str] = []
-        self._forward = Forward(model, shape, device, precision, compiled=compiled)
+        self._opened = partial(Forward, model, shape, device, precision, sigma=sigma)
+        self._forward = self._opened(compiled=compiled, allowed=allowed)
         self._noise = noise or GaussianNoise(seed=seed, sigma=sigma, shape=shape, device=device)
         self._buffer = torch.zeros((self.batch_size, *shape), device=device)
         if compiled:
             # Compiled now, or found not to compile: `preparation` says what will run from the first sample on.
-            with inference(device, precision):
-                self.forward_fixed()
-            self.notices += [self._forward.note] if self._forward.note else []
+            inputs = made_up_inputs(shape, sigma, _ROW_MULTIPLE).to(device)
+            self._buffer.copy_(inputs.repeat(self.batch_size // _ROW_MULTIPLE, 1, 1, 1))
+            self._forward.check_compiled(self._buffer)
+        self.notices += self._forward.notes
+        self._watch = Watch(self._forward, self._rows(1))
 
     @property
     def preparation(self) -> Preparation:
@@ -151,6 +158,7 @@ class Engine:
             yield done
         if waiting:
             yield waiting.report()
+        self._watch.conclude()
 
     def uncertainties(
         self, images: torch.Tensor, indices: Indices, *, draws: int
@@ -177,23 +185,40 @@ class Engine:
         return Answers(torch.cat(classes).numpy().astype(np.int64), by_measure, are_probabilities)
 
     def trial(self, images: torch.Tensor, indices: Indices) -> npt.NDArray[np.bool_]:
-        """Returns which of some noisy copies of the images `[N, C, H, W]`, spread over them, have an answer."""
+        """Returns which of some noisy copies of the images `[N, C, H, W]`, spread over them, have an answer.
+
+        They are watched as all samples are; and where the model is prepared for speed, and that changes an answer, it
+        goes on as it is. Raises Refuted where it does not answer for one input at a time.
+        """
         chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), _TRIED)).round().astype(np.int64))
         copies = -(-_TRIED // len(chosen))
         tasks = (Task(int(position), (Stretch(Stream.TRIAL, 0, copies),)) for position in chosen)
-        parts = [
-            outcome.scores.answered[: samples_in(outcome.batch)].cpu()
-            for batch in pack(tasks, self.batch_size)
-            for outcome in self._run(images, indices, batch)
-        ]
+        parts = []
+        for batch in pack(tasks, min(self.batch_size, _TRIED)):
+            for outcome in self._run(images, indices, batch):
+                rows = samples_in(outcome.batch)
+                parts.append(outcome.scores.answered[:rows].cpu())
+                if self._forward.prepared:
+                    self._check_prepared(self.noisy(images, indices, outcome.batch), rows)
         return torch.cat(parts).numpy()
+
+    def _check_prepared(self, noisy: torch.Tensor, rows: int) -> None:
+        """Goes on with the model as it is where a preparation changes its answers to the first rows of a batch."""
+        with inference(self.device, self.precision):
+            own = self._forward.own_logits(noisy[:rows])
+            prepared = self._forward.logits(noisy)[:rows]
+        if not bool(differing(own, prepared, self.precision).any()):
+            return
+        self._forward = self._opened(compiled=False, allowed=Preparation())
+        self._watch = Watch(self._forward, self._rows(1))
+        self.notices.append("what makes the network faster changes its answers to these inputs: sampling it as it is")
 
     def logits(self, images: torch.Tensor, indices: Indices, batch: list[Piece]) -> torch.Tensor:
         """Returns the logits `[rows, K]` of one batch of noisy inputs, padding at the end; for measurements."""
         return self._forward.logits(self.noisy(images, indices, batch))
 
     def forward_fixed(self) -> torch.Tensor:
-        """Returns the logits of whatever the batch buffer holds: the forward pass alone; for measurements."""
+        """Returns the logits of whatever the batch buffer holds: the forward pass alone, for measurements."""
         return self._forward.logits(self._buffer)
 
     def _run(self, images: torch.Tensor, indices: Indices, batch: list[Piece]) -> Iterator[_Outcome]:
@@ -201,22 +226,31 @@ class Engine:
         queue = list(cut(batch, self.batch_size))
         while queue:
             try:
-                outcome = _Outcome(queue[0], *self._forward(self.noisy(images, indices, queue[0])))
+                outcome = self._asked(self.noisy(images, indices, queue[0]), queue[0])
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 self._halve(error)
                 queue = list(cut((piece for part in queue for piece in part), self.batch_size))
                 continue
-            if self._forward.note and self._forward.note not in self.notices:
-                self.notices.append(self._forward.note)
+            self.notices += [note for note in self._forward.notes if note not in self.notices]
             yield outcome
             del queue[0]
+
+    def _asked(self, noisy: torch.Tensor, batch: list[Piece]) -> _Outcome:
+        used = samples_in(batch)
+        kept = self._watch.keep(noisy, used)
+        with inference(self.device, self.precision):
+            logits = self._forward.logits(noisy).float()
+            outcome = _Outcome(batch, logits.argmax(dim=1), scores(logits))
+        if kept is not None:
+            self._watch.compare(kept, logits, used)
+        return outcome
 
     def noisy(self, images: torch.Tensor, indices: Indices, batch: Sequence[Piece]) -> torch.Tensor:
         """Returns the noisy inputs of a batch `[rows, C, H, W]` in memory that the next batch takes over.
 
-        Rows after those of the pieces are padding, with old contents.
+        Rows after those of the pieces are padding, dark.
         """
         # Only the inputs of this batch: all of them together may be more than the device holds.
         here = sent(images[[piece.position for piece in batch]], self.device)
@@ -226,7 +260,9 @@ class Engine:
             wanted.append(Copies(out, image, piece.stream, int(indices[piece.position]), piece.start))
             row += piece.size
         self._noise.write(wanted)
-        return self._buffer[: self._rows(row)]
+        rows = self._rows(row)
+        self._buffer[row:rows].zero_()  # a network that writes into its input would make what it left there ever larger
+        return self._buffer[:rows]
 
     def _rows(self, samples: int) -> int:
         """Returns the rows of a forward pass for so many samples."""
@@ -243,6 +279,7 @@ class Engine:
         self.batch_size = max(least, self.batch_size // 2 // least * least)
         # A part of the old one: there may be no memory for another while the failed forward pass still holds its own.
         self._buffer = self._buffer[: self.batch_size]
+        self._watch.rows = self._rows(1)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.notices.append(f"{self.device} is out of memory: going on with batches of {self.batch_size}")

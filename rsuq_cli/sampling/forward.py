@@ -1,13 +1,14 @@
 """The forward pass, prepared for speed: the same function up to rounding, and what was done to it on record.
 
-Invariant: a preparation that fails, or changes the logits by more than rounding, is left out; the certificate is about
-the function that ran, so `Preparation` is stored with every run.
+Invariant: a preparation that fails, or changes the answers to noisy inputs by more than rounding, is left out; the
+certificate is about the function that ran, so `Preparation` is stored with every run.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -18,13 +19,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from rsuq_cli.sampling.comparison import differing, made_up_inputs
 from rsuq_cli.sampling.device import Precision, inference
 from rsuq_cli.uncertainty import Scores, scores
+
+# How many inputs a preparation is tried on: as many as that many pixel values allow.
+_TRIED_VALUES, _FEWEST, _MOST = 2**18, 8, 32
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What was done to a model before it was sampled."""
+    """What was done to a model before it was sampled, or what may be done."""
 
     folded: bool = False  # batch norm folded into the convolutions before it
     channels_last: bool = False
@@ -32,28 +37,42 @@ class Preparation:
 
 
 class Forward:
-    """A model ready to be sampled in one precision on one device.
+    """A model ready to be sampled in one precision on one device, at noise of `sigma` (pixel units).
 
-    `note` is empty, or says in one line why a preparation that was asked for is not in force.
+    Of `allowed`, what changes the model's answers to noisy inputs is left out; None allows all but compiling. `notes`
+    say in a line each why something is not in force.
     """
 
     def __init__(
-        self, model: nn.Module, shape: tuple[int, ...], device: torch.device, precision: Precision, *, compiled: bool
+        self,
+        model: nn.Module,
+        shape: tuple[int, ...],
+        device: torch.device,
+        precision: Precision,
+        *,
+        compiled: bool,
+        sigma: float = 0.0,
+        allowed: Preparation | None = None,
     ) -> None:
         self.device, self.precision = device, precision
-        self.note = ""
+        self.notes: list[str] = []
+        may = allowed or Preparation(folded=True, channels_last=True)
+        self._own = model.eval()
+        trial = _Trial(model, shape, sigma)
         # Folded before it is moved: the device holds one model, not the given one and what folding leaves behind too.
-        folded = _folded(model.eval(), shape)
+        folded = self._folded(trial) if may.folded else None
         module = (model if folded is None else folded).to(device)
         spatial = any(isinstance(part, nn.Conv2d) for part in module.modules()) and device.type != "mps"
-        if spatial:
-            if folded is None:
-                module = copy.deepcopy(module)  # the caller's own model keeps its memory layout
-            module = module.to(memory_format=torch.channels_last)
-        self._format = torch.channels_last if spatial else torch.contiguous_format
-        self._module = module
-        self._compiled = _compile(module, device) if compiled else None
-        self.preparation = Preparation(folded is not None, spatial, compiled)
+        turned = self._turned(module, trial, own=folded is None) if may.channels_last and spatial else None
+        self._format = torch.contiguous_format if turned is None else torch.channels_last
+        self._module = module if turned is None else turned
+        self._compiled = _compile(self._module, device) if compiled else None
+        self.preparation = Preparation(folded is not None, turned is not None, compiled)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether what runs is anything but the model itself."""
+        return self.preparation != Preparation()
 
     def __call__(self, noisy: torch.Tensor) -> tuple[torch.Tensor, Scores]:
         """Returns class `[rows]` and scores of a batch `[rows, C, H, W]`."""
@@ -62,7 +81,7 @@ class Forward:
             return logits.argmax(dim=1), scores(logits)
 
     def logits(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Returns the logits `[rows, K]` of a batch, in the precision of the forward pass."""
+        """Returns the logits `[rows, K]` of a batch, in the precision of the forward pass; the batch is the model's."""
         laid_out = noisy.contiguous(memory_format=self._format)
         if self._compiled is not None:
             try:
@@ -71,38 +90,89 @@ class Forward:
                 raise
             except Exception as error:  # whatever the compiler's tool chain raises; the plain module is there
                 reason = " ".join(str(error).split())[:120]
-                self.note = f"torch.compile failed, going on without it ({type(error).__name__}: {reason})"
-                self._compiled = None
-                self.preparation = replace(self.preparation, compiled=False)
+                self._without_compiler(f"torch.compile failed, going on without it ({type(error).__name__}: {reason})")
         logits: torch.Tensor = self._module(laid_out)
         return logits
 
+    def own_logits(self, noisy: torch.Tensor) -> torch.Tensor:
+        """Returns what the model as it was given says of a batch, wherever it is."""
+        place = next(chain(self._own.parameters(), self._own.buffers(), [noisy])).device
+        logits: torch.Tensor = self._own(noisy.to(place, copy=True).contiguous()).to(noisy.device)
+        return logits
 
-def _folded(model: nn.Module, shape: tuple[int, ...]) -> nn.Module | None:
-    """Returns a copy with batch norm folded into convolutions, None where there is none to fold or it does not fit.
+    def check_compiled(self, noisy: torch.Tensor) -> None:
+        """Leaves the compiler out where what it made answers a batch `[rows, C, H, W]` otherwise than the model."""
+        with inference(self.device, self.precision):
+            found = self.logits(noisy.clone())
+            if self._compiled is not None and bool(differing(self._module(noisy.clone()), found, self.precision).any()):
+                self._without_compiler("torch.compile changes the answers, going on without it")
 
-    Jacob et al. 2018, section 3.2. A model that cannot be traced, or answers differently afterwards, stays as it is.
-    """
-    if not any(isinstance(part, nn.BatchNorm2d) for part in model.modules()):
+    def _without_compiler(self, note: str) -> None:
+        self.notes.append(note)
+        self._compiled = None
+        self.preparation = replace(self.preparation, compiled=False)
+
+    def _folded(self, trial: _Trial) -> nn.Module | None:
+        """Returns a copy with batch norm folded into convolutions, None where there is none to fold, or it cannot be.
+
+        Jacob et al. 2018, section 3.2.
+        """
+        if not any(isinstance(part, nn.BatchNorm2d) for part in self._own.modules()):
+            return None
+        from torch.fx.experimental.optimization import fuse
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                folded: nn.Module = fuse(self._own)
+            if trial.changes(folded):
+                self.notes.append("folding batch norm into the convolutions changes the answers, going on without it")
+                return None
+        except Exception:  # whatever tracing a user's network raises: it is then run as it is
+            return None
+        return folded.requires_grad_(False).eval()
+
+    def _turned(self, module: nn.Module, trial: _Trial, *, own: bool) -> nn.Module | None:
+        """Returns the module with its memory laid out by pixels, None where it answers otherwise then."""
+        try:
+            # The caller's own model keeps its memory layout.
+            turned = (copy.deepcopy(module) if own else module).to(memory_format=torch.channels_last)
+            changed = trial.changes(turned, torch.channels_last)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # whatever a user's network raises: a `.view` of what lies elsewhere, say
+            changed = True
+        if not changed:
+            return turned
+        if not own:
+            module.to(memory_format=torch.contiguous_format)
+        self.notes.append("the network does not take images laid out by pixels (channels last): sampling it as it is")
         return None
-    device = next(chain(model.parameters(), model.buffers(), [torch.empty(0)])).device
-    from torch.fx.experimental.optimization import fuse
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            folded: nn.Module = fuse(model)
-        generator = torch.Generator().manual_seed(0)
-        with inference(device, "fp32"):
-            for rows in (2, 3):
-                probe = torch.rand(rows, *shape, generator=generator).to(device)
-                before, after = model(probe), folded(probe)
-                scale = before.abs().max().clamp_min(1.0)
-                if not torch.allclose(before, after, rtol=1e-3, atol=float(1e-3 * scale)):
-                    return None
-    except Exception:  # whatever tracing a user's network raises: it is then run as it is
-        return None
-    return folded.requires_grad_(False).eval()
+
+class _Trial:
+    """What a model says of made-up noisy inputs, to compare prepared ones with."""
+
+    def __init__(self, model: nn.Module, shape: tuple[int, ...], sigma: float) -> None:
+        rows = max(_FEWEST, min(_MOST, _TRIED_VALUES // math.prod(shape)))
+        self._model = model
+        self._inputs = made_up_inputs(shape, sigma, rows)
+        self._expected: torch.Tensor | None = None
+
+    def changes(self, module: nn.Module, layout: torch.memory_format = torch.contiguous_format) -> bool:
+        """Returns whether a module answers otherwise than the model."""
+        if self._expected is None:
+            self._expected = self._answers(self._model, torch.contiguous_format)
+        return bool(differing(self._expected, self._answers(module, layout)).any())
+
+    def _answers(self, module: nn.Module, layout: torch.memory_format) -> torch.Tensor:
+        place = next(chain(module.parameters(), module.buffers(), [self._inputs])).device
+        # A coarse precision would hide what a preparation changes.
+        with inference(place, "fp32"):
+            # A copy each, which the module may write into.
+            given = self._inputs.to(place, copy=True).contiguous(memory_format=layout)
+            logits: torch.Tensor = module(given).cpu()
+        return logits
 
 
 def _compile(module: nn.Module, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:

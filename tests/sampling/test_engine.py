@@ -20,6 +20,7 @@ from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.engine import Engine, automatic_batch_size
 from rsuq_cli.sampling.noise import Copies, GaussianNoise, Stream
 from rsuq_cli.sampling.packing import Stretch, Task
+from rsuq_cli.sampling.watch import Watch
 from rsuq_cli.uncertainty import score
 
 CPU = torch.device("cpu")
@@ -361,6 +362,13 @@ def test_edges_of_every_measure_are_needed() -> None:
 # Batches and memory
 
 
+@pytest.fixture
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is asked twice, so that the forward passes are those of the batches."""
+    monkeypatch.setattr(Watch, "keep", lambda watch, noisy, used: None)
+
+
+@pytest.mark.usefixtures("unwatched")
 @pytest.mark.parametrize(("batch_size", "rows"), [(1, 32), (32, 32), (33, 64), (100, 128)])
 def test_batches_are_full_and_the_last_is_padded_to_a_multiple_of_32(batch_size: int, rows: int) -> None:
     model = Inspected()
@@ -371,6 +379,7 @@ def test_batches_are_full_and_the_last_is_padded_to_a_multiple_of_32(batch_size:
     assert model.rows == [rows] * full + ([-(-rest // 32) * 32] if rest else [])
 
 
+@pytest.mark.usefixtures("unwatched")
 def test_a_device_other_than_the_cpu_sees_one_shape_only() -> None:
     model = Inspected()
     case = case_of(model, SMALL, num_classes=3)
@@ -502,7 +511,7 @@ def test_memory_that_is_full_at_the_least_batch_ends_the_run() -> None:
 
 def test_inputs_that_were_finished_before_the_memory_ran_out_have_been_yielded() -> None:
     case = case_of(Inspected(), SMALL, num_classes=3)
-    engine = engine_for(Inspected(most_rows=31, fails_at=5), SMALL, 3, batch_size=32)
+    engine = engine_for(Inspected(most_rows=31, fails_at=6), SMALL, 3, batch_size=32)
     sampled = engine.sample(case.images, case.indices, case.edges, n0=10, n=70)
     assert [one.position for _ in range(5) for one in next(sampled)] == [0, 1]
     with pytest.raises(RunIncomplete):

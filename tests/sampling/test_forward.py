@@ -58,7 +58,7 @@ def test_preparation_changes_nothing_but_rounding(
     top, moved = logits.topk(2, dim=1).values, (prepared - logits).abs().amax(dim=1)
     assert ((classes == logits.argmax(dim=1)) | (top[:, 0] - top[:, 1] <= 2 * moved)).all()
     assert preparation is None or forward.preparation == preparation
-    assert forward.note == ""
+    assert forward.notes == []
 
 
 def test_the_callers_model_stays_as_it_is() -> None:
@@ -120,7 +120,7 @@ def test_a_compiler_that_fails_is_left_out_and_said(monkeypatch: pytest.MonkeyPa
     images = torch.rand(32, 1, 8, 8)
     torch.testing.assert_close(forward.logits(images), expected_logits(model, images))
     assert forward.preparation == Preparation()
-    assert forward.note == "torch.compile failed, going on without it (RuntimeError: no C++ compiler was found)"
+    assert forward.notes == ["torch.compile failed, going on without it (RuntimeError: no C++ compiler was found)"]
 
 
 def test_a_full_memory_is_no_failure_of_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
