@@ -42,7 +42,7 @@ def open_dataset(
         return HeldOutDataset(whole, parts.classes, recorded)
     kind, colon, path = name.partition(":")
     if colon and kind in ("folder", "npz"):
-        return _open_path(kind, path, image_size)
+        return _open_path(kind, path, image_size, recorded)
     if name == "digits":
         from rsuq_cli.datasets.digits import Digits
 
@@ -59,7 +59,7 @@ def default_data_dir() -> Path:
     return Path(platformdirs.user_data_dir("rsuq")) / "datasets"
 
 
-def _open_path(kind: str, path: str, image_size: int | None) -> Dataset:
+def _open_path(kind: str, path: str, image_size: int | None, recorded: Sequence[str] | None) -> Dataset:
     if not path:
         raise BadInput(f"{kind}: names no path", f"write it as {kind}:PATH")
     try:
@@ -74,7 +74,7 @@ def _open_path(kind: str, path: str, image_size: int | None) -> Dataset:
         return FolderDataset(absolute, image_size=image_size)
     from rsuq_cli.datasets.npz import NpzDataset
 
-    return NpzDataset(absolute, image_size=image_size)
+    return NpzDataset(absolute, image_size=image_size, recorded=recorded)
 
 
 def _hint(name: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -36,13 +37,17 @@ class NpzDataset(ArrayDataset):
 
     Channels are first where axis 1 is 1 or 3, else last. The classes are those of `classes` (an array of names), else 0
     to the largest label in `y_train`, or in `y_test` without training data; there are then no train and no calibration
-    splits. Nothing is known of the pictures, so no augmentation is offered.
+    splits. Labels that are all of 1 to K and never 0 are K classes. Nothing is known of the pictures, so no
+    augmentation is offered.
     """
 
-    def __init__(self, path: Path, *, image_size: int | None = None, unlabelled: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, image_size: int | None = None, unlabelled: bool = False,
+        recorded: Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
         """Reads the labels and the headers of the images. Raises `BadInput` where the file does not hold a data set.
 
-        `unlabelled` takes x_test alone, as one class.
+        `unlabelled` takes x_test alone, as one class; `recorded` are the class names of results that are kept.
         """
         self.path = path
         headers = _headers(path)
@@ -54,7 +59,13 @@ class NpzDataset(ArrayDataset):
         shapes = {file: _image_shape(path, f"x_{file}", headers[f"x_{file}"]) for file in files}
         if len(set(shapes.values())) > 1:
             raise BadInput(f"{path}: images of x_train are {shapes['train']}, those of x_test {shapes['test']}", KEYS)
-        class_names = self._class_names(named="classes" in headers and not unlabelled)
+        named = "classes" in headers and not unlabelled
+        class_names = self._class_names(named=named)
+        # Results from when 1 to K were K + 1 classes are about those.
+        from_one = self._begin_at_one(class_names, named=named) and (named or list(recorded or ()) != [*class_names])
+        if from_one:
+            class_names = class_names if named else class_names[1:]
+            self._labels = {file: labels - 1 for file, labels in self._labels.items()}
         for file, labels in self._labels.items():
             if len(labels) and labels.max() >= len(class_names):
                 raise BadInput(
@@ -62,6 +73,12 @@ class NpzDataset(ArrayDataset):
                     "labels are 0 to the number of classes − 1",
                 )
         super().__init__(f"npz:{spelled(path)}", class_names, shapes["test"], image_size=image_size)
+        if from_one:
+            k = len(class_names)
+            self.note(
+                f"{self.name}: labels are 1 to {k} and never 0: they are read as {k} classes, label 1 as the first "
+                f"output of a model (for a model with {k + 1} outputs, store {k + 1} names as `classes`)"
+            )
 
     def indices(self, split: SplitName) -> Indices:
         """Returns the positions available in `split`, ascending; no image is read."""
@@ -100,13 +117,31 @@ class NpzDataset(ArrayDataset):
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if labels.ndim != 1 or len(labels) != count:
-            raise BadInput(f"{self.path}: {key} has shape {labels.shape} for {count} images", "give one label an image")
+            rows = labels.ndim == 2 and len(labels) == count
+            raise BadInput(
+                f"{self.path}: {key} has shape {labels.shape} for {count} images",
+                f"give one label an image: of one-hot rows {key}.argmax(1)" if rows else "give one label an image",
+            )
         if labels.dtype.kind not in "iuf" or not (np.isfinite(labels) & (labels == np.floor(labels))).all():
             raise BadInput(f"{self.path}: {key} holds labels that are not whole numbers", "labels are 0, 1, 2, …")
         if len(labels) and (labels.min() < 0 or labels.max() >= MOST_CLASSES):
             wrong = labels.min() if labels.min() < 0 else labels.max()
             raise BadInput(f"{self.path}: {key} holds the label {int(wrong)}", f"labels are 0 to {MOST_CLASSES - 1}")
         return labels.astype(np.int64)
+
+    def _begin_at_one(self, class_names: tuple[str, ...], *, named: bool) -> bool:
+        """Whether labels count the classes from 1: 0 is in no file, and each of 1 to the last is in the first one.
+
+        A test file alone may lack class 0 by chance, but then a model has one output more than there are classes, and
+        is refused.
+        """
+        present = [np.unique(labels) for labels in self._labels.values() if len(labels)]
+        last = len(class_names) if named else len(class_names) - 1
+        return (
+            last > 1
+            and all(labels[0] == 1 and labels[-1] <= last for labels in present)
+            and np.array_equal(present[0], np.arange(1, last + 1))
+        )
 
     def _class_names(self, *, named: bool) -> tuple[str, ...]:
         if named:

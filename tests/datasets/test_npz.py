@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,3 +199,55 @@ def test_damaged_pixels_are_found_by_their_checksum(write):
     path.write_bytes(data)
     with pytest.raises(BadInput, match="Bad CRC-32"):
         NpzDataset(path).load("test")
+
+
+def _labelled(path: Path, *, train: list[int] | None, test: list[int], classes: list[str] | None = None) -> NpzDataset:
+    arrays: dict[str, Any] = {"x_test": np.zeros((len(test), 2, 2), np.uint8), "y_test": test}
+    if train is not None:
+        arrays |= {"x_train": np.zeros((len(train), 2, 2), np.uint8), "y_train": train}
+    if classes is not None:
+        arrays["classes"] = classes
+    np.savez(path, **arrays)
+    return NpzDataset(path)
+
+
+@pytest.mark.parametrize("train", [[1, 2, 3] * 4, None])
+def test_labels_that_count_from_one_are_so_many_classes(tmp_path: Path, train: list[int] | None) -> None:
+    dataset = _labelled(tmp_path / "a.npz", train=train, test=[3, 1, 1, 2])
+    assert dataset.class_names == ("1", "2", "3")
+    assert dataset.labels("test").tolist() == [2, 0, 0, 1]
+    assert dataset.load("test").labels.tolist() == [2, 0, 0, 1]
+    said: list[str] = []
+    dataset.tell(said.append)
+    (line,) = said
+    assert "labels are 1 to 3 and never 0: they are read as 3 classes" in line
+    # Results from when there was a class 0 are still about what they were.
+    older = NpzDataset(tmp_path / "a.npz", recorded=["0", "1", "2", "3"])
+    assert older.labels("test").tolist() == [3, 1, 1, 2]
+
+
+def test_a_test_split_may_lack_a_class_of_the_training_data(tmp_path: Path) -> None:
+    dataset = _labelled(tmp_path / "a.npz", train=[1, 2, 3] * 4, test=[3, 1])
+    assert dataset.labels("test").tolist() == [2, 0]
+    dataset = _labelled(tmp_path / "b.npz", train=[0, 1, 2] * 4, test=[2, 1])
+    assert (dataset.num_classes, dataset.labels("test").tolist()) == (3, [2, 1])
+
+
+def test_names_say_whether_there_is_a_class_0(tmp_path: Path) -> None:
+    dataset = _labelled(tmp_path / "a.npz", train=None, test=[1, 2, 3], classes=["a", "b", "c"])
+    assert (dataset.class_names, dataset.labels("test").tolist()) == (("a", "b", "c"), [0, 1, 2])
+    dataset = _labelled(tmp_path / "b.npz", train=None, test=[1, 2, 3], classes=["a", "b", "c", "d"])
+    assert (dataset.num_classes, dataset.labels("test").tolist()) == (4, [1, 2, 3])
+    dataset.tell(lambda line: pytest.fail(line))
+
+
+def test_labels_with_gaps_are_taken_as_they_are(tmp_path: Path) -> None:
+    dataset = _labelled(tmp_path / "a.npz", train=None, test=[1, 3, 7])
+    assert (dataset.num_classes, dataset.labels("test").tolist()) == (8, [1, 3, 7])
+
+
+def test_one_hot_labels_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x_test=np.zeros((3, 2, 2), np.uint8), y_test=np.eye(3))
+    with pytest.raises(BadInput, match="y_test has shape") as refused:
+        NpzDataset(tmp_path / "a.npz")
+    assert refused.value.hint == "give one label an image: of one-hot rows y_test.argmax(1)"
