@@ -38,7 +38,7 @@ def audit_table(summaries: Sequence[AuditSummary]) -> Table:
         "mass found: of the votes that the guarantee keeps, at that point; allowed: the least that theory allows there",
         *_verdicts(records),
     )
-    return Table(title, records, columns, notes)
+    return Table(title, records, columns, notes, keys=4)
 
 
 def _verdicts(records: Sequence[Record]) -> list[str]:

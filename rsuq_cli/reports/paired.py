@@ -29,7 +29,7 @@ def paired_table(found: Paired) -> Table:
         Column("difference", _difference, name="difference"),
         Column("only first", lambda r: _count(r["only_first"]), name="only_first"),
         Column("only second", lambda r: _count(r["only_second"]), name="only_second"),
-        Column("p", lambda r: "< 0.0001" if r["p_value"] < 1e-4 else f"{r['p_value']:.4f}", name="p_value"),
+        Column("p", lambda r: "<0.0001" if r["p_value"] < 1e-4 else f"{r['p_value']:.4f}", name="p_value"),
     ]
     notes = [
         f"first: {_described(found.first)}",
