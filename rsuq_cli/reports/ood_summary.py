@@ -31,6 +31,10 @@ from rsuq_cli.results.ood_queries import AVERAGE, Difference, Estimate, OodRun
 
 MORE = "--details: every score, measure, radius and figure · --intervals: of each AUROC and share"
 
+INTERVALS = (
+    "[…] of an AUROC: 95 %, DeLong's (of an average by bootstrap); of a certified share: Wilson's, over the inputs"
+)
+
 
 def people_tables(view: View, *, details: bool = False, intervals: bool = False, by_score: bool = False) -> list[Table]:
     """Returns what people read: one table that fits a screen, with `details` every table.
@@ -67,7 +71,7 @@ def summary_table(view: View, *, intervals: bool = False) -> Table:
         Column(f"guaranteed\nAUROC %{at}", _certified("guaranteed_auroc", named=not at), "left"),
     ]
     keys = len(run_columns(view)) + 1
-    notes = (*_legend(view), *run_warnings(view))
+    notes = (*([INTERVALS] if intervals else []), *_legend(view), *run_warnings(view))
     return Table(title_of("out-of-distribution detection", view), records, columns, notes, keys=keys)
 
 
