@@ -58,7 +58,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Certify how far a classifier's answer can be trusted.\n\n"
-    "Randomized smoothing with uncertainty: for every input, the radius in which the answer stays the same and "
+    "Randomized smoothing with uncertainty: for every input, the radius in which it keeps its class and stays "
     "confident (CC), and the one in which nothing else is ever stated with confidence (NCL).",
 )
 BEGIN, COMPARE, KEEP = "Begin", "Compare", "Keep"

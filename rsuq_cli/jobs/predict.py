@@ -16,9 +16,11 @@ from typing import Any
 
 import torch
 
+from rsuq_cli.auditing.judge import claimed_mass
 from rsuq_cli.calibration import chosen_thresholds
 from rsuq_cli.certificates.certificate import NOBODY, Method
 from rsuq_cli.certificates.evidence import MeasureEdges, float32_floor
+from rsuq_cli.certificates.repeated import certain_again
 from rsuq_cli.certificates.stopping import Stopping
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.single_image import position_in, read_image
@@ -92,6 +94,17 @@ class Prediction:
     class_name: str
     row: SampleRow
     smoothed: Smoothed
+
+    @property
+    def certain_again(self) -> float | None:
+        """The least probability that fresh samples answer the class with certainty, given that the certificate holds.
+
+        None where the answer is not certain, and where it is not known (`certificates.repeated`).
+        """
+        if self.row.decision != "certain":
+            return None
+        method, smoothed = self.smoothed.method, self.smoothed
+        return certain_again(method, smoothed.n0, smoothed.n, claimed_mass(self.row.radius_cc, method.sigma))
 
 
 @dataclass(frozen=True)

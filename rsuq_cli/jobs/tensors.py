@@ -66,7 +66,10 @@ class TensorResult:
 
     @property
     def radius_cc(self) -> npt.NDArray[np.float64]:
-        """Consistent and confident: within it the answer stays this class, and certain; 0 unless certain."""
+        """Consistent and confident: within it the smoothed classifier keeps this class, certain; 0 unless certain.
+
+        That is about masses: an answer from samples may be undecided where the class's mass is barely enough.
+        """
         return self.certificates.radius_cc
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ def prediction_table(predictions: Sequence[Prediction]) -> Table:
         Column("radius\nNCL", lambda r: radius_text(r["radius_ncl"])),
         Column("radius\nstandard", lambda r: radius_text(r["radius_standard"])),
         Column("uncertain\nsamples", lambda r: f"{r['uncertain_count']:,}"),
+        Column("again\n≥ %", lambda r: _percent_down(r["certain_again"]), name="certain_again"),
     ]
     title = "answers"
     if predictions:
@@ -29,15 +31,36 @@ def prediction_table(predictions: Sequence[Prediction]) -> Table:
         title += f" · {one['model']} · σ = {one['sigma']:g} · {one['measure']} at most {one['threshold']:.4g} · "
         title += f"n = {one['n']:,} · α = {one['alpha']:g} · {one['rule']} rule"
     notes = (
-        "CC: inside this l2 radius the answer stays the class, and certain · NCL: inside this one no other class is "
-        "ever stated with confidence",
+        *(_promises(prediction_record(predictions[0])) if predictions else ()),
         "undecided: the samples prove neither a class nor uncertainty; it is to be treated as uncertain",
     )
     return Table(title, [prediction_record(one) for one in predictions], columns, notes)
 
 
+def _promises(one: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns what the radii are about, masses, and what that means for an answer, which is from samples."""
+    if one["rule"] == "majority":
+        kept, stated = "stays above a half", "stays at most a half"
+    else:
+        kept, stated = "stays the largest", "never becomes the largest"
+    return (
+        f"CC: inside this l2 radius the class's certain mass under noise {kept} · NCL: inside this one that of every "
+        f"other class {stated}",
+        "again: how often, at least, fresh samples of this very image say the class with certainty; nearer to the edge "
+        "of the CC ball its lead may be as small as nothing, and they are then mostly undecided",
+    )
+
+
+def _percent_down(share: float | None) -> str:
+    return "-" if share is None else f"{math.floor(share * 1000) / 10:.1f}"
+
+
 def prediction_record(prediction: Prediction) -> dict[str, Any]:
-    """Returns everything about an answer; `answer` is the class by name, "uncertain" or "undecided"."""
+    """Returns everything about an answer; `answer` is the class by name, "uncertain" or "undecided".
+
+    `certain_again` is the least probability that fresh samples of the image say the class with certainty again, null
+    where it is not known: no certain answer, another rule than majority, or a stopping rule.
+    """
     row, smoothed = prediction.row, prediction.smoothed
     return {
         "file": prediction.file,
@@ -47,6 +70,7 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
         "class": row.class_index,
         "class_name": prediction.class_name,
         "decision": row.decision,
+        "certain_again": prediction.certain_again,
         "radius_cc": row.radius_cc,
         "radius_ncl": row.radius_ncl,
         "radius_standard": row.radius_standard,

@@ -34,8 +34,8 @@ def single_table(certificate: Mapping[str, Any]) -> Table:
         Column("ceiling", lambda r: "-" if r["ceiling"] is None else radius_text(r["ceiling"], 4)),
     ]
     notes = [
-        "CC, consistent and confident: inside this radius the answer stays this class, and certain",
-        "NCL, no confident label change: inside this radius no other class is ever stated with confidence",
+        "CC, consistent and confident: inside this radius the smoothed classifier keeps this class, certain",
+        "NCL, no confident label change: inside this radius it states no other class with confidence",
     ]
     if certificate["unlisted"]:
         rest = number_text(certificate["unlisted"])

@@ -11,6 +11,7 @@ import pytest
 from commandline import Result, query, refused, rsuq, snapshot
 from PIL import Image
 from samples import Sample, write_npz
+from scipy.stats import beta, binom, norm
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -117,8 +118,22 @@ def test_floats_and_a_network_of_ones_own(place: Place, blobs: Sample) -> None:
 def test_the_table(digits: list[Path]) -> None:
     result = rsuq("predict", *digits, "--run", 1)
     assert result.exit_code == 0
-    for text in ("0.png", "answer", "CC", "NCL", "0.001", "entropy"):
+    for text in ("0.png", "answer", "CC", "NCL", "0.001", "entropy", "again"):
         assert text in result.stdout
+    told = " ".join(result.stdout.split())
+    assert "mass under noise stays above a half" in told
+    assert "answer stays" not in told
+
+
+def test_it_says_how_often_it_would_say_so_again(digits: list[Path]) -> None:
+    for one in predict(*digits, "--run", 1):
+        if one["decision"] != "certain":
+            assert one["certain_again"] is None
+            continue
+        enough = next(k for k in range(one["n"] + 1) if k and beta.ppf(0.001, k, one["n"] - k + 1) > 0.5)
+        mass = norm.cdf(one["radius_cc"] / one["sigma"])
+        expected = binom.sf(one["n0"] // 2, one["n0"], mass) * binom.sf(enough - 1, one["n"], mass)
+        assert one["certain_again"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_another_size_is_resized_only_when_asked(place: Place, digits: list[Path]) -> None:
