@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.names import kept_under
@@ -28,7 +28,8 @@ from rsuq_cli.models.checkpoints import (
     sha256_of,
     write_atomically,
 )
-from rsuq_cli.models.custom import is_custom, load_factory
+from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.opening import open_model
 from rsuq_cli.models.statistics import Statistics
 from rsuq_cli.models.weights import read_weights
@@ -88,17 +89,16 @@ def import_model(request: ImportRequest, database: str | Path | None, watcher: W
         raise BadInput(f"there is no weights file {request.file}", "check the path")
     metadata = _metadata(request.file)
     subject = _subject(request, metadata)
-    open_model(subject.model, shape=subject.shape, num_classes=len(subject.class_names), weights=request.file)
+    model = open_model(subject.model, shape=subject.shape, num_classes=len(subject.class_names), weights=request.file)
     digest = sha256_of(request.file)
     copy = default_checkpoint_dir(database) / checkpoint_file_name(
         subject.model, subject.dataset, subject.sigma, digest, request.file.suffix
     )
-    settings = metadata.config if metadata else {"imported": request.file.name}
+    settings: dict[str, Any] = dict(metadata.config) if metadata else {"imported": request.file.name}
+    recorded = metadata.fingerprint if metadata else None
+    settings[FINGERPRINT] = recorded or fingerprint_of(model.module, subject.shape).to_json()
     if is_custom(subject.model):
-        custom = load_factory(subject.model, shape=subject.shape, num_classes=len(subject.class_names))
-        settings = settings | {NETWORK: network_of(custom)}
-    if metadata and metadata.fingerprint:
-        settings = settings | {FINGERPRINT: metadata.fingerprint}
+        settings[NETWORK] = network_of(model)
     new = NewCheckpoint(
         model=subject.model,
         dataset=subject.dataset,

@@ -30,9 +30,10 @@ class Found(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def network_of(custom: CustomModel) -> dict[str, str]:
+def network_of(network: CustomModel | LoadedModel) -> dict[str, str]:
     """Returns what a checkpoint keeps to be found by: file, factory, and a hash of the names and shapes of weights."""
-    return _place(custom.origin, custom.spec) | {"shapes_sha256": shapes_sha256(custom.module)}
+    origin = Origin(network.source_file, network.spec.rpartition(":")[2])
+    return _place(origin, network.spec) | {"shapes_sha256": shapes_sha256(network.module)}
 
 
 def origin_sha256(origin: Origin, spec: str) -> str:
@@ -60,7 +61,7 @@ def own_checkpoint(custom: CustomModel, recorded: Sequence[CheckpointRow], shape
             if row.model == custom.spec:
                 notes.append(
                     f"checkpoint {row.id} of {row.model} does not say of which file it is: "
-                    f"if it is of this one, give --weights {row.file}"
+                    f"if it is of this one, give --weights {row.file}, or rsuq models import {row.file}"
                 )
         elif is_of(row, custom.origin, custom.spec):
             notes.append(f"checkpoint {row.id} of {row.model} has weights of other shapes")

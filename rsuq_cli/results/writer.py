@@ -83,13 +83,19 @@ PAGE = 256
 
 
 def record_checkpoint(db: Database, new: NewCheckpoint) -> int:
-    """Returns the id of the checkpoint with these bytes, recorded now unless it is known; a moved file is noted."""
+    """Returns the id of the checkpoint with these bytes, recorded now unless it is known.
+
+    Of a known one it is noted where its file is now, and what was not recorded of it before.
+    """
     values = column_values(new)
     with db.transaction() as connection:
         _insert_missing(connection, CHECKPOINT, [values | {"created_at": _now()}])
         same = CHECKPOINT.c.sha256 == new.sha256
         history = func.coalesce(CHECKPOINT.c.history, values["history"])
-        connection.execute(update(CHECKPOINT).where(same).values(file=values["file"], history=history))
+        known = json.loads(connection.execute(select(CHECKPOINT.c.configuration).where(same)).scalar_one())
+        configuration = json.dumps({**json.loads(values["configuration"]), **known}, sort_keys=True)
+        changes = {"file": values["file"], "history": history, "configuration": configuration}
+        connection.execute(update(CHECKPOINT).where(same).values(changes))
         return int(connection.execute(select(CHECKPOINT.c.id).where(same)).scalar_one())
 
 

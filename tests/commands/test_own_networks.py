@@ -154,6 +154,10 @@ def test_a_checkpoint_from_before_has_to_be_named(project: Project, place: Place
     assert f"give --weights {Path(file).resolve()}" in line
     record, _ = project.certified("net.py:make", "--weights", file)
     assert record["clean_accuracy"] is not None
+    # Brought in again, it is of this file from now on.
+    assert f"rsuq models import {Path(file).resolve()}" in line
+    assert rsuq("models", "import", file).exit_code == 0
+    assert "checkpoint 1: " in project.certified()[1]
 
 
 def test_an_untrained_network_is_refused_with_the_line_that_trains_it(project: Project, place: Place) -> None:
