@@ -152,7 +152,7 @@ def _settings() -> list[Setting]:
         Column("data set", lambda r: r["dataset"], "left", name="dataset"),
         Column("σ", lambda r: number_text(r["sigma"]), name="sigma"),
         Column("inputs", _inputs, name="inputs"),
-        Column("n0\nn", lambda r: f"{r['n0']:,}\n{r['n']:,}", name="n"),
+        Column("n0 + n", lambda r: f"{r['n0']:,} + {r['n']:,}", name="n"),
         Column("α", _alpha, name="alpha"),
         Column("rule", _rule, "left", name="rule"),
     ]
