@@ -16,7 +16,7 @@ from rsuq_cli.models.custom import CustomModel, Origin, kept_modules, shapes_sha
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.opening import LoadedModel, open_model
 from rsuq_cli.results.rows import CheckpointRow
-from rsuq_cli.spelling import path_of
+from rsuq_cli.spelling import path_of, spelled
 
 # Where a checkpoint's configuration says whose it is.
 NETWORK = "network"
@@ -85,7 +85,7 @@ def is_drawn(model: LoadedModel, shape: Shape, num_classes: int, *, file: Path |
 
 
 def _place(origin: Origin, spec: str) -> dict[str, str]:
-    return {"file": str(origin.file or spec.rpartition(":")[0]), "factory": origin.factory}
+    return {"file": spelled(origin.file or spec.rpartition(":")[0]), "factory": origin.factory}
 
 
 def _may_have_moved(theirs: dict[str, str], own: dict[str, str]) -> bool:

@@ -31,6 +31,7 @@ from rsuq_cli.jobs.configurations import recorded_fingerprint
 from rsuq_cli.jobs.engines import Sampling, check_eight_bit, edges_at, open_engine
 from rsuq_cli.jobs.normalisation_of_run import NORMALISATION, recorded, same_normalisation
 from rsuq_cli.jobs.opening import Opened, open_sources
+from rsuq_cli.jobs.recording import CALIBRATION, calibration_sha256
 from rsuq_cli.jobs.reopening import certify_run_row, reopen
 from rsuq_cli.jobs.request import CertifyRequest
 from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, sample_rows
@@ -272,7 +273,8 @@ def _known_edges(
         return None
     same = {
         "model": opened.model.spec, "weights_sha256": opened.model.weights_sha256,
-        "source_sha256": opened.model.source_sha256, "dataset": opened.dataset_name, "sigma": request.sigma,
+        "source_sha256": opened.model.source_sha256, CALIBRATION: calibration_sha256(opened.dataset),
+        "dataset": opened.dataset_name, "sigma": request.sigma,
         "seed": request.seed, "noise": request.noise, "device": sampling.device.type, "precision": sampling.precision,
     } | recorded(opened.model.normalisation)  # fmt: skip
     with open_for_reading(database) as db:

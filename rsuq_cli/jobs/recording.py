@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from rsuq_cli.calibration import SAMPLES
 from rsuq_cli.certificates.evidence import MeasureEdges
+from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.jobs.configurations import FACTORY_FILE, FINGERPRINT, hashed_part
 from rsuq_cli.jobs.data_of_run import IMAGE_SIZE
 from rsuq_cli.jobs.normalisation_of_run import recorded
@@ -23,6 +24,10 @@ from rsuq_cli.models.checkpoints import library_versions
 from rsuq_cli.results.rows import NewRun
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.noise import BLOCK
+from rsuq_cli.spelling import spelled
+
+# Which images calibrated.
+CALIBRATION = "calibration_indices_sha256"
 
 
 def configuration_of(
@@ -39,7 +44,7 @@ def configuration_of(
         "dataset": opened.dataset_name,
         IMAGE_SIZE: opened.image_size,
         "split": request.split,
-        "calibration_indices_sha256": hashlib.sha256(opened.dataset.calibration_indices.tobytes()).hexdigest(),
+        CALIBRATION: calibration_sha256(opened.dataset),
         "calibration_samples": SAMPLES,
         "sigma": request.sigma,
         "n0": request.n0,
@@ -56,9 +61,14 @@ def configuration_of(
         # Of one evidence, but not of one reading: what is opened again has these names.
         **({"class_names": list(opened.dataset.class_names)} if opened.renamed else {}),
         **({"untrained": True} if opened.untrained else {}),
-        **({FACTORY_FILE: str(opened.model.source_file)} if opened.model.source_file else {}),
+        **({FACTORY_FILE: spelled(opened.model.source_file)} if opened.model.source_file else {}),
         **own,
     }
+
+
+def calibration_sha256(dataset: Dataset) -> str:
+    """Returns the hash of which images calibrate."""
+    return hashlib.sha256(dataset.calibration_indices.tobytes()).hexdigest()
 
 
 def configuration_hash(configuration: Mapping[str, Any]) -> str:

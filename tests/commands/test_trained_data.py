@@ -172,3 +172,13 @@ def test_test_images_that_training_saw_are_told(place: Place, dataset: str) -> N
     said = "3 of the 15 inputs are among the images that checkpoint 1 was trained on"
     assert certify(dataset).json[0]["warnings"] == [said]
     assert said not in certify(dataset, "--split", "train", "--limit", 3).stderr
+
+
+def test_predict_does_not_take_over_what_spoiled_images_calibrated(place: Place, dataset: str) -> None:
+    certify(dataset)
+    np.save("image.npy", np.full((2, 2), 0.5, np.float32))
+    predict = ("predict", "image.npy", *MLP, "--dataset", dataset, "--n", 100)
+    assert "calibrating" not in rsuq(*predict).stderr
+    arrays, more = blob_arrays(train=200), blob_arrays(train=60, seed=1)
+    write(place.work, **{key: np.concatenate([more[key], arrays[key]]) for key in ("x_train", "y_train")})
+    assert "calibrating" in rsuq(*predict).stderr
