@@ -24,9 +24,9 @@ def guide(figures: Sequence[Figures]) -> str:
     lines = [
         f"What this says: smoothed with noise of sigma {one.sigma:g}, the network is right on {one.clean_accuracy:.0%} "
         f"of {one.inputs} digits. With its {one.measure} as a reason to abstain it answers {one.coverage:.0%}, and "
-        f"{_answered(one)} of these answers are right. On average a right answer can neither be changed nor made "
-        f"uncertain by moving the pixels less than {radius_text(one.acr_cc)} in l2 (CC), and the network cannot be "
-        f"made to state another digit with confidence below {radius_text(one.acr_ncl)} (NCL): {gain} the "
+        f"{_answered(one)} of these answers are right. On average the smoothed network keeps a right "
+        f"class, and stays certain of it, while the pixels move less than {radius_text(one.acr_cc)} in l2 (CC), and it "
+        f"states no other digit with confidence below {radius_text(one.acr_ncl)} (NCL): {gain} the "
         f"{radius_text(one.acr_standard)} that it certifies without abstaining. Each statement about an input is "
         f"wrong with probability at most {one.alpha / one.family_size:g}.",
         "",
