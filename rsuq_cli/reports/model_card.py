@@ -9,9 +9,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rsuq_cli.console import percent_text
-from rsuq_cli.jobs.model_files import Described
 from rsuq_cli.reports.audit import audit_table
 from rsuq_cli.reports.comparison import acr_text, curve_table
 from rsuq_cli.reports.models import history_lines
@@ -23,6 +23,9 @@ from rsuq_cli.results.audits import AuditSummary
 from rsuq_cli.results.ood_queries import OodRun
 from rsuq_cli.results.queries import Figures, Share
 from rsuq_cli.results.rows import CheckpointRow
+
+if TYPE_CHECKING:
+    from rsuq_cli.jobs.model_files import Described
 
 
 @dataclass(frozen=True)

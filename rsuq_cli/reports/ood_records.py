@@ -66,6 +66,8 @@ def _record(view: View, run: OodRun, ood_set: str, score: str) -> dict[str, Any]
     difference = next((one for one in run.differences if one.ood_set == ood_set), None)
     return {
         "run_id": run.run.id,
+        "name": run.run.name,
+        "tags": list(run.run.tags),
         "status": run.run.status,
         "model": run.run.model,
         "dataset": run.run.dataset,

@@ -92,7 +92,7 @@ def test_runs_lists_them_with_how_far_they_are(place: Place, blobs: Sample, monk
     assert (second["id"], second["status"], second["sigma"]) == (2, "interrupted", 0.5)
     assert 0 < second["finished"] < 12
     table = rsuq("db", "runs").stdout
-    assert "12 of 12" in table
+    assert "12/12" in table
     assert "interrupted" in table
 
 
