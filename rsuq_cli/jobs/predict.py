@@ -148,7 +148,7 @@ def predict_run(request: PredictRequest, database: str | Path | None, watcher: W
     watcher.begin("predict", len(images) * (smoothed.n0 + smoothed.n))
     try:
         for path, image in zip(request.images, images, strict=True):
-            check_answers(engine, image[None], [request.index or content_index(image)])
+            check_answers(engine, image[None], [content_index(image)])
             answers.append(_answer(path, image, request.index, smoothed, engine))
             watcher.advance(smoothed.n0 + smoothed.n)
     finally:
