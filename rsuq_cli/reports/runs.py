@@ -24,7 +24,7 @@ from rsuq_cli.results.rows import RunRow
 SCREEN = 100
 # Of a name in a list: the characters that it may have where there is room, and those that it has in any case.
 _LONGEST, _SHORTEST = 40, 6
-_RULES = 3  # between two columns
+_RULES = 2  # between two columns
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class RunDetails:
 
 
 def runs_table(runs: Sequence[RunRow], *, now: datetime | None = None) -> Table:
-    """Returns the runs, in their order; the status of a run is only told where it is not complete."""
+    """Returns the runs, in their order."""
     moment = now or datetime.now(UTC)
     records = [asdict(run) | {"tags": list(run.tags)} for run in runs]
 
@@ -51,7 +51,8 @@ def runs_table(runs: Sequence[RunRow], *, now: datetime | None = None) -> Table:
             Column("data", lambda r: shortened(short_name(r["dataset"]), most), "left"),
             Column("σ", lambda r: number_text(r["sigma"])),
             Column("n", lambda r: f"{r['n']:,}"),
-            Column("inputs", _progress, "left"),
+            Column("inputs", lambda r: f"{r['finished']:,}/{r['inputs']:,}"),
+            Column("status", lambda r: r["status"], "left"),
             Column("ago", lambda r: age_text(r["updated_at"], moment)),
         ]
 
@@ -87,11 +88,6 @@ def run_sheet(details: RunDetails) -> Sheet:
     return sheet(f"run {run.id}", record, lines)
 
 
-def _progress(record: Record) -> str:
-    status = "" if record["status"] == "complete" else f" {record['status']}"
-    return f"{record['finished']:,}/{record['inputs']:,}{status}"
-
-
 def label_columns(records: Sequence[Record], most: int) -> list[Column]:
     """Returns a column of names and tags where any of the records has some."""
     if not any(record["name"] or record["tags"] for record in records):
@@ -107,7 +103,7 @@ def fitting(columns: Callable[[int], list[Column]], records: Sequence[Record]) -
     """Returns the columns with names cut at as many characters as a screen of 100 columns has room for."""
     for most in range(_LONGEST, _SHORTEST, -1):
         chosen = columns(most)
-        if sum(max(len(c.title), *(len(c.cell(r)) for r in records), 0) + _RULES for c in chosen) <= SCREEN + 1:
+        if sum(max(len(c.title), *(len(c.cell(r)) for r in records), 0) + _RULES for c in chosen) <= SCREEN + _RULES:
             return chosen
     return columns(_SHORTEST)
 

@@ -61,7 +61,7 @@ def test_the_list_is_what_runs_alone_does_and_fits_a_screen(three: Place) -> Non
     lines = rsuq("runs").stdout.splitlines()
     assert rsuq("runs", "list").stdout.splitlines()[0] == lines[0]
     text = "\n".join(lines)
-    for shown in ("a name t", "…", "12/12", "/12 interrupted", "ood", "blobs.py:m"):
+    for shown in ("a name t", "…", "12/12", "interrupted", "complete", "ood", "blobs.py:m"):
         assert shown in text, shown
     assert max(map(len, lines)) <= 100  # and in a pipe nothing is folded
     first = rsuq("runs", "--format", "json").json[0]
@@ -84,7 +84,7 @@ def test_the_longest_list_fits_a_screen_of_100_columns(three: Place) -> None:
     lines = capture.get().splitlines()
     assert len(lines) == 3 + 4  # a title, the head and its rule, a row for each: nothing is folded
     assert max(map(len, lines)) <= 100
-    assert "9,999/10,000 interrupted" in capture.get()
+    assert "9,999/10,000  interrupted" in capture.get()
 
 
 def test_the_list_is_filtered_by_labels_and_by_settings(three: Place) -> None:
