@@ -29,7 +29,7 @@ from rsuq_cli.sampling.forward import Forward, Preparation
 from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
 from rsuq_cli.sampling.tally import STREAMS, Bins, Counted, Tally
-from rsuq_cli.sampling.watch import Watch
+from rsuq_cli.sampling.watch import KEPT, Watch
 from rsuq_cli.uncertainty import Scores, look_like_probabilities, scores
 
 # Numbers of inputs in their data set; the noise of an input depends on its number.
@@ -199,7 +199,7 @@ class Engine:
                 rows = samples_in(outcome.batch)
                 parts.append(outcome.scores.answered[:rows].cpu())
                 if self._forward.prepared:
-                    self._check_prepared(self.noisy(images, indices, outcome.batch), rows)
+                    self._check_prepared(self.noisy(images, indices, outcome.batch), min(rows, KEPT))
         return torch.cat(parts).numpy()
 
     def _check_prepared(self, noisy: torch.Tensor, rows: int) -> None:

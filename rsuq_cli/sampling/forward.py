@@ -24,7 +24,7 @@ from rsuq_cli.sampling.device import Precision, inference
 from rsuq_cli.uncertainty import Scores, scores
 
 # How many inputs a preparation is tried on: as many as that many pixel values allow.
-_TRIED_VALUES, _FEWEST, _MOST = 2**18, 8, 32
+_TRIED_VALUES, _FEWEST, _MOST = 2**18, 8, 16
 
 
 @dataclass(frozen=True)
