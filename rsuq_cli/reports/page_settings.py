@@ -107,8 +107,16 @@ def certify_commands(run: RunRow, scorings: Sequence[Figures]) -> list[str]:
         }  # fmt: skip
         words = [word for name, value in (shared | own).items() if value is not None for word in (name, str(value))]
         family = ["--family-wise"] if one.family_size > 1 else []
-        commands.append(shlex.join(["rsuq", "certify", *words, *family, *_sampling(run.configuration)]))
+        commands.append(
+            shlex.join(["rsuq", "certify", *words, *network_flags(run), *family, *_sampling(run.configuration)])
+        )
     return commands
+
+
+def network_flags(run: RunRow) -> list[str]:
+    """Returns the flags without which a run's network, or its classes, would be refused."""
+    parts = {"untrained": "--untrained", "class_names": "--classes-renamed"}
+    return [flag for part, flag in parts.items() if run.configuration.get(part)]
 
 
 def _sampling(configuration: Mapping[str, Any]) -> list[str]:

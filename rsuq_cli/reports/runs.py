@@ -14,7 +14,7 @@ from rsuq_cli.jobs.data_of_run import data_of
 from rsuq_cli.reports.audit import NAMES
 from rsuq_cli.reports.comparison import acr_text, figure_record
 from rsuq_cli.reports.names import short_name
-from rsuq_cli.reports.page_settings import certify_commands
+from rsuq_cli.reports.page_settings import certify_commands, network_flags
 from rsuq_cli.reports.sheet import Sheet, configuration_lines, sheet
 from rsuq_cli.results.audits import AuditSummary
 from rsuq_cli.results.deletion import Hanging
@@ -167,7 +167,7 @@ def again(run: RunRow, figures: Sequence[Figures]) -> list[str]:
     }  # fmt: skip
     words = [word for flag, value in flags.items() if value is not None for word in (flag, str(value))]
     words += [word for name in sets if name != run.dataset for word in ("--ood", name)]
-    return [shlex.join(["rsuq", "ood", *words])]
+    return [shlex.join(["rsuq", "ood", *words, *network_flags(run)])]
 
 
 def _scoring(one: Figures) -> str:

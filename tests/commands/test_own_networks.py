@@ -179,6 +179,7 @@ def test_untrained_is_recorded_and_goes_on(project: Project, place: Place) -> No
     assert "the network is untrained" in record["warnings"][0]
     (text,) = query(place.database, "SELECT configuration FROM run")[0]
     assert json.loads(text)["untrained"] is True
+    assert "--untrained" in rsuq("runs", "show", 1).stdout
     # Random weights, but the same ones again, here and in workers.
     again, stderr = project.certified("net.py:make", "--untrained")
     assert again["run_id"] == 1
