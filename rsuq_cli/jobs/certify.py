@@ -38,6 +38,7 @@ from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.rows import EvidenceRow, NewScoring, RunHandle, Status
 from rsuq_cli.results.writer import (
     add_scoring,
+    add_warnings,
     find_runs,
     finish_run,
     start_run,
@@ -141,6 +142,8 @@ class _Run:
         started = time.monotonic()
         todo = [p for p, index in enumerate(self.split.indices) if int(index) not in self.handle.finished]
         complete = False
+        if todo or self.handle.status != "complete":
+            add_warnings(self.db, self.handle.id, self.warnings)
         try:
             self._score_finished()
             self._announce(len(todo))
@@ -193,9 +196,10 @@ class _Run:
                     spared = sum(self.request.n - one.draws for one in finished)
                     self.watcher.advance(self.sampler.meter.samples - before + spared, str(standing))
                     before = self.sampler.meter.samples
-                    for notice in self.sampler.notices[said:]:
+                    new, said = self.sampler.notices[said:], len(self.sampler.notices)
+                    add_warnings(self.db, self.handle.id, new)
+                    for notice in new:
                         self.watcher.say(notice)
-                    said = len(self.sampler.notices)
         finally:
             self.watcher.end()
 

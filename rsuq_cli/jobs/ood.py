@@ -37,7 +37,7 @@ from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
 from rsuq_cli.results.ood_writer import replace_metrics, store_scores
 from rsuq_cli.results.rows import EvidenceRow, NewScoring, RunHandle, Status
-from rsuq_cli.results.writer import add_scoring, find_runs, finish_run, start_run, store_inputs
+from rsuq_cli.results.writer import add_scoring, add_warnings, find_runs, finish_run, start_run, store_inputs
 from rsuq_cli.sampling.clean import CleanPass, clean_pass
 from rsuq_cli.sampling.device import check_precision, resolve_devices
 from rsuq_cli.sampling.engine import Counted, Engine
@@ -174,11 +174,14 @@ class _Run:
     watcher: Watcher
     request: OodRequest
     reused: Reused | None
+    told: int = 0
 
     def finish(self, evaluation: Evaluation, warnings: Sequence[str]) -> OodOutcome:
         """Samples what is missing, evaluates all of it and returns the outcome; the run's row says how it ended."""
         started = time.monotonic()
         complete = False
+        if self.handle.status != "complete":
+            add_warnings(self.db, self.handle.id, warnings)
         try:
             done = set(self.handle.finished) | (self._copy_reused() if self.reused else set())
             todo = [[p for p in range(len(side)) if side.start + p not in done] for side in self.sides]
@@ -246,6 +249,14 @@ class _Run:
                 done[side.name] += len(whole)
             self.watcher.advance(meter.samples - before, self._shares(done))
             before = meter.samples
+            self._tell_notices()
+
+    def _tell_notices(self) -> None:
+        """Says and stores what the sampler has noticed since it was last asked."""
+        new, self.told = self.sampler.notices[self.told :], len(self.sampler.notices)
+        add_warnings(self.db, self.handle.id, new)
+        for notice in new:
+            self.watcher.say(notice)
 
     def _shares(self, done: Mapping[str, int]) -> str:
         """Returns how much of each set is done, named without the folders of its path."""

@@ -58,6 +58,7 @@ __all__ = [
     "SampleRow",
     "StoredEdges",
     "add_scoring",
+    "add_warnings",
     "checkpoints_of_data",
     "configurations_of",
     "evidence_without_samples",
@@ -222,17 +223,29 @@ def finish_run(db: Database, run_id: int, status: Status, seconds_added: float, 
     One that was deleted meanwhile stays deleted.
     """
     with db.transaction() as connection:
-        run = RUN.c.id == run_id
-        stored = connection.execute(select(RUN.c.warnings).where(run)).scalar()
-        known = json.loads(stored) if stored else []
-        every = known + [warning for warning in dict.fromkeys(warnings) if warning not in known]
         changes = {
             "status": status,
             "seconds": RUN.c.seconds + finite("seconds", seconds_added),
-            "warnings": json.dumps(every) if every else None,
+            "warnings": _with_warnings(connection, run_id, warnings),
             "updated_at": _now(),
         }
-        connection.execute(update(RUN).where(run).values(changes))
+        connection.execute(update(RUN).where(RUN.c.id == run_id).values(changes))
+
+
+def add_warnings(db: Database, run_id: int, warnings: Sequence[str]) -> None:
+    """Stores what should be known about a run, as soon as it is known: one that is killed keeps it. Repeats are one."""
+    if not warnings:
+        return
+    with db.transaction() as connection:
+        every = _with_warnings(connection, run_id, warnings)
+        connection.execute(update(RUN).where(RUN.c.id == run_id).values(warnings=every))
+
+
+def _with_warnings(connection: Connection, run_id: int, warnings: Sequence[str]) -> str | None:
+    stored = connection.execute(select(RUN.c.warnings).where(RUN.c.id == run_id)).scalar()
+    known = json.loads(stored) if stored else []
+    every = list(dict.fromkeys([*known, *warnings]))
+    return json.dumps(every) if every else None
 
 
 def start_audit(db: Database, new: NewAudit) -> AuditHandle:

@@ -63,6 +63,22 @@ def test_outputs_that_look_like_probabilities(dataset: str) -> None:
     assert warnings_of_report() == [only]
 
 
+@pytest.mark.parametrize("command", [["certify"], ["ood", "--ood", "noise:smooth"]], ids=["certify", "ood"])
+def test_a_run_that_is_killed_has_its_warnings(
+    dataset: str, place: Place, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    def killed(*_: object) -> None:
+        """What comes after the last commit of a killed process: nothing."""
+
+    monkeypatch.setattr(f"rsuq_cli.jobs.{command[0]}.finish_run", killed)
+    settings = ("--sigma", 0.25, "--n", 100, "--n0", 10, "--limit", 3, "--format", "json")
+    result = rsuq(*command, "--model", "nets.py:softmax", "--dataset", dataset, *settings)
+    assert result.exit_code == 0, result.stderr
+    ((status, stored),) = query(place.database, "SELECT status, warnings FROM run")
+    assert status == "running"
+    assert [line for line in json.loads(stored) if "look like probabilities" in line] == json.loads(stored)
+
+
 def warnings_of_report() -> list[str]:
     (record,) = rsuq("report", "--format", "json").json
     return list(record["warnings"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import sys
 from typing import TYPE_CHECKING, Any
@@ -245,8 +246,8 @@ def test_full_memory_halves_the_batch_and_says_so(place: Place, blobs: Sample, m
     assert "going on with batches of 64" in result.stderr
     assert result.json[0]["acr_ncl"] == expected[0]["acr_ncl"]
     assert evidence(place.database) == evidence(place.work / "roomy.db")
-    (warnings,) = query(place.database, "SELECT warnings FROM run")
-    assert "batches of 64" in warnings[0]
+    ((warnings,),) = query(place.database, "SELECT warnings FROM run")
+    assert [line.split("batches of ")[1] for line in json.loads(warnings)] == ["128", "64"]
 
 
 def test_a_memory_too_small_for_any_batch_is_an_incomplete_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -17,6 +18,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import rsuq_cli as rsuq_api
 from rsuq_cli.measures import MEASURES
+from rsuq_cli.sampling.clean import clean_pass
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -366,3 +368,23 @@ def test_no_view_shows_certificates_of_a_run_with_inputs_from_elsewhere(place: P
     assert "no certificates" in refused(rsuq("export", 1, "--format", "csv"))
     assert not any("acr_cc" in record for record in rsuq("report", 1, "--format", "json").json)
     assert "no scoring 1 with certificates" in refused(rsuq("report", "--paired", 1, 2))
+
+
+def test_full_memory_halves_the_batch_and_is_told_and_stored(
+    place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled: list[int] = []
+
+    def clean_and_then_fill(*arguments: Any, **others: Any) -> Any:
+        found = clean_pass(*arguments, **others)
+        filled.append(len(found.classes))
+        if len(filled) == 3:  # of both sets and the data
+            monkeypatch.setenv("MOST_ROWS", "64")
+        return found
+
+    monkeypatch.setattr("rsuq_cli.jobs.ood.clean_pass", clean_and_then_fill)
+    result = rsuq("ood", *blobs.flags, *SETS, "--n0", 20, "--n", 300, "--batch-size", 128, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("going on with batches of 64") == 1
+    ((warnings,),) = query(place.database, "SELECT warnings FROM run")
+    assert [line for line in json.loads(warnings) if "batches of 64" in line] == json.loads(warnings)

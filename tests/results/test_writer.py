@@ -21,6 +21,7 @@ from rsuq_cli.results.writer import (
     NewCheckpoint,
     StoredEdges,
     add_scoring,
+    add_warnings,
     evidence_without_samples,
     find_runs,
     finish_run,
@@ -119,6 +120,18 @@ def test_a_run_is_interrupted_resumed_and_completed(db: Database, made: Any) -> 
     assert (row.status, row.seconds, row.warnings) == ("complete", 3.5, ["batch halved", "slow disk"])
     assert start_run(db, made.run()).status == "complete"
     assert run_row(db, run_id).status == "complete"
+
+
+def test_a_warning_is_stored_when_it_is_known_and_once(db: Database, made: Any) -> None:
+    run_id = start_run(db, made.run()).id
+    add_warnings(db, run_id, [])
+    assert run_row(db, run_id).warnings is None
+    add_warnings(db, run_id, ["probabilities", "near chance", "probabilities"])
+    add_warnings(db, run_id, ["batch halved"])
+    row = run_row(db, run_id)
+    assert (row.status, row.warnings) == ("running", ["probabilities", "near chance", "batch halved"])
+    finish_run(db, run_id, "complete", 1.0, ["near chance", "slow disk"])
+    assert run_row(db, run_id).warnings == ["probabilities", "near chance", "batch halved", "slow disk"]
 
 
 def test_a_run_keeps_its_settings(db: Database, made: Any) -> None:
