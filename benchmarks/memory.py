@@ -16,11 +16,11 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from rsuq_cli.calibration import calibrated_edges
 from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.device import inference, resolve_device
 from rsuq_cli.sampling.engine import Engine, automatic_batch_size
 from rsuq_cli.sampling.forward import Forward
+from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 SHAPES = {"mlp": (1, 8, 8), "cnn": (1, 8, 8), "resnet50": (3, 224, 224)}
 CLASSES = 10

@@ -14,12 +14,12 @@ import time
 
 import torch
 
-from rsuq_cli.calibration import calibrated_edges
 from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.device import resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.grid_noise import GridNoise, rounded_gaussian
 from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
+from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 SIGMA = 0.25
 

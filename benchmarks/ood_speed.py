@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from rsuq_cli.certificates.evidence import MeasureEdges
-from rsuq_cli.measures import MEASURES
 from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.clean import clean_pass
 from rsuq_cli.sampling.device import resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.forward import Forward
+from rsuq_cli.uncertainty.measures import MEASURES
 
 CASES = (("cnn", (1, 8, 8)), ("resnet20", (3, 32, 32)))
 EDGES = MeasureEdges(np.linspace(-1, 1, 201), np.linspace(0, 1, 201))

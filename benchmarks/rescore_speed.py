@@ -21,10 +21,10 @@ import numpy.typing as npt
 import scipy
 
 from rsuq_cli.certificates.evidence import Histogram, build_edges, encode
-from rsuq_cli.measures import MEASURES
 from rsuq_cli.results.database import open_for_writing
 from rsuq_cli.results.rows import EvidenceRow, NewRun
 from rsuq_cli.results.writer import finish_run, start_run, store_inputs
+from rsuq_cli.uncertainty.measures import MEASURES
 
 CLASSES, N0 = 10, 100
 SWEPT = ("entropy", "confidence", "margin", "energy")

@@ -33,12 +33,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from rsuq_cli.calibration import calibrated_edges
 from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.device import inference, resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Stretch, Task, pack, samples_in
+from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 SIGMA = 0.25
 

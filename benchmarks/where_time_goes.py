@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from rsuq_cli.calibration import calibrated_edges
 from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling import forward
 from rsuq_cli.sampling.device import resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.tally import Tally
+from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 SHAPES = {"mlp": (1, 8, 8), "cnn": (1, 8, 8), "resnet50": (3, 224, 224)}
 # Samples of a measurement, some seconds of two cores.

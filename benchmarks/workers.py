@@ -15,10 +15,10 @@ from functools import partial
 
 import torch
 
-from rsuq_cli.calibration import calibrated_edges
 from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.workers import Crew, Sampler, Solo
+from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 SHAPES = {"mlp": (1, 8, 8), "cnn": (1, 8, 8)}
 # Inputs and samples of each, some seconds of two cores.

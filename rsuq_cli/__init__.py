@@ -32,19 +32,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rsuq_cli.frames import curves, runs, samples
-    from rsuq_cli.jobs.tensors import certify
+from rsuq_cli.version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from rsuq_cli.api.frames import curves, runs, samples
+    from rsuq_cli.api.tensors import certify
+
 __all__ = ["certify", "curves", "runs", "samples"]
 
 # Where each name lives. The modules need torch or pandas, and `rsuq --help` must not wait for those.
 _HOMES = {
-    "certify": "rsuq_cli.jobs.tensors",
-    "curves": "rsuq_cli.frames",
-    "runs": "rsuq_cli.frames",
-    "samples": "rsuq_cli.frames",
+    "certify": "rsuq_cli.api.tensors",
+    "curves": "rsuq_cli.api.frames",
+    "runs": "rsuq_cli.api.frames",
+    "samples": "rsuq_cli.api.frames",
 }
 
 

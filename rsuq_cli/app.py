@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from rsuq_cli import __version__
 from rsuq_cli.commands import (
     audit,
     certify,
@@ -32,6 +31,7 @@ from rsuq_cli.commands import (
 from rsuq_cli.commands.help_page import Group, with_pages
 from rsuq_cli.errors import RsuqError
 from rsuq_cli.streams import own_streams
+from rsuq_cli.version import __version__
 
 
 class Root(Group):

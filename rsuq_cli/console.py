@@ -25,9 +25,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from rsuq_cli.errors import BadInput
+from rsuq_cli.files import new_file
 from rsuq_cli.formats import MACHINE_FORMATS, MachineFormat, Record, write_records
 from rsuq_cli.layout import Fitted, fitted, lines
-from rsuq_cli.output import new_file
 from rsuq_cli.spelling import READABLE, readable
 
 Format = Literal["table", "json", "jsonl", "csv", "markdown", "latex", "parquet"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from browser import ABSENT
 from commandline import rsuq
 from samples import Sample, write_blobs
+
+from rsuq_cli.results.database import Database, open_for_writing
 
 # Before torch is imported: threads cost more than they give on networks this small, and processes that a test starts
 # must sum in the same order as the test itself, or their weights differ in the last bit.
@@ -58,6 +61,13 @@ def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
 def blobs(place: Place) -> Sample:
     """Three classes and a network that needs no training, written into the working directory."""
     return write_blobs(place.work)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    """A database of the test's own."""
+    with open_for_writing(tmp_path / "results.db") as database:
+        yield database
 
 
 @pytest.fixture(scope="session")

@@ -33,52 +33,59 @@ class Room(NamedTuple):
 FLOOR_PLAN = {
     # what everybody may know
     "errors": Room(),
+    "version": Room(),
     "spelling": Room(),
-    "measures": Room("errors"),
     "fingerprint": Room(),
-    "output": Room("errors"),
+    "files": Room("errors"),
     "formats": Room("errors spelling", inside="pyarrow"),
     "settings": Room("errors", "platformdirs"),
     # the mathematics: no torch
     "certificates": Room("", "numpy scipy"),
-    "calibration": Room("certificates.evidence errors measures", "numpy"),
-    "ood": Room("certificates errors measures", "numpy scipy"),
+    # what a classifier says of its own answer; no torch but in `scores`
+    "uncertainty": Room("certificates.evidence errors", "numpy torch"),
+    "ood": Room("certificates errors uncertainty.measures", "numpy scipy"),
     # what runs on a device
-    "uncertainty": Room("measures", "torch"),
     "datasets": Room("errors spelling", "numpy torch PIL platformdirs", inside="torchvision sklearn scipy"),
-    "models": Room("errors fingerprint spelling", "numpy torch safetensors", inside="torchvision"),
+    "models": Room("errors fingerprint spelling version", "numpy torch safetensors", inside="torchvision"),
     "training": Room(
         "datasets.dataset models.checkpoints models.statistics uncertainty errors fingerprint", "numpy torch"
     ),
-    "sampling": Room(
-        "certificates.evidence uncertainty measures datasets.dataset errors", "numpy torch", inside="platformdirs"
-    ),
-    "auditing": Room("certificates uncertainty measures datasets.dataset errors", "numpy scipy torch"),
+    "sampling": Room("certificates.evidence uncertainty datasets.dataset errors", "numpy torch", inside="platformdirs"),
+    "auditing": Room("certificates uncertainty datasets.dataset errors", "numpy scipy torch"),
     # the database: no torch, no rich
     "results": Room(
-        "certificates errors spelling fingerprint output", "numpy sqlalchemy sqlmodel platformdirs", inside="alembic"
+        "certificates errors spelling fingerprint files", "numpy sqlalchemy sqlmodel platformdirs", inside="alembic"
     ),
-    # the results in a notebook
-    "frames": Room("results", "pandas"),
+    # a request on its way to an open sampler and a recorded run
+    "run": Room(
+        "errors spelling fingerprint certificates uncertainty datasets models training.statistics sampling results",
+        "numpy scipy torch",
+    ),
+    # what stored evidence says
+    "readings": Room("errors certificates uncertainty datasets results run", "numpy", inside="PIL"),
     # what a command does, without the command line: no typer, no rich
     "jobs": Room(
-        "errors spelling measures fingerprint output certificates calibration ood datasets models training sampling "
-        "auditing uncertainty results",
+        "errors spelling fingerprint files certificates uncertainty ood datasets models training sampling auditing "
+        "results run readings",
         "numpy scipy torch platformdirs",
-        inside="PIL pandas frames",
+        inside="PIL pandas",
     ),
+    # what Python offers
+    "api": Room("errors certificates uncertainty datasets.dataset models sampling results run", "numpy torch pandas"),
     # what people see
     "streams": Room("spelling"),
     "layout": Room("", "rich"),
-    "console": Room("errors formats layout output spelling", "rich"),
+    "console": Room("errors formats layout files spelling", "rich"),
     "reports": Room(
-        "console errors formats output certificates ood measures results jobs", "numpy rich", inside="matplotlib"
+        "console errors formats files version certificates ood uncertainty results run readings jobs",
+        "numpy rich",
+        inside="matplotlib",
     ),
     # the command line: quick to start, so everything else is imported inside its functions
-    "commands": Room("console errors measures", "typer", inside="*"),
-    "app": Room("commands errors streams", "typer", inside="console settings"),
+    "commands": Room("console errors spelling uncertainty.measures", "typer rich", inside="*"),
+    "app": Room("commands errors streams version", "typer", inside="console settings"),
     "__main__": Room("app"),
-    "__init__": Room("", "", inside="*"),
+    "__init__": Room("version", "", inside="*"),
 }
 
 
@@ -174,10 +181,12 @@ def test_nobody_but_the_root_imports_commands() -> None:
 
 
 def test_a_room_is_empty_at_the_door() -> None:
-    """Importing one file of a room imports none of its neighbours, so `__init__.py` imports nothing of ours."""
+    """Importing one file of a room imports none of its neighbours: `__init__.py` knows the version at most."""
     for path in FILES:
         if path.name == "__init__.py":
-            assert [one.where for one in imports_of(path) if not one.inside and "rsuq_cli" in one.module] == []
+            assert {one.module for one in imports_of(path) if not one.inside and "rsuq_cli" in one.module} <= {
+                "rsuq_cli.version"
+            }
 
 
 @pytest.mark.parametrize(
@@ -190,13 +199,13 @@ def test_a_room_is_empty_at_the_door() -> None:
         ("from rsuq_cli import console\n", ["results/new.py:1 imports rsuq_cli.console at its top"]),
         ("from rsuq_cli import __version__\n", []),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\n", []),
-        ("class A:\n    from rsuq_cli.jobs.request import Sources\n",
-         ["results/new.py:2 imports rsuq_cli.jobs.request at its top"]),
+        ("class A:\n    from rsuq_cli.run.request import Sources\n",
+         ["results/new.py:2 imports rsuq_cli.run.request at its top"]),
         ("import json\nfrom rsuq_cli.results.rows import RunRow\nfrom rsuq_cli.errors import BadInput\n", []),
     ],
 )  # fmt: skip
 def test_the_plan_is_enforced(text: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("console.py", "jobs/request.py", "results/rows.py", "errors.py"):
+    for name in ("console.py", "run/request.py", "results/rows.py", "errors.py"):
         (tmp_path / "rsuq_cli" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "rsuq_cli" / name).touch()
     path = tmp_path / "rsuq_cli" / "results" / "new.py"

@@ -17,8 +17,8 @@ from rsuq_cli.auditing.judge import excess
 from rsuq_cli.auditing.statement import UNCERTAIN, Masses, Statement
 from rsuq_cli.certificates.certificate import NOBODY
 from rsuq_cli.datasets.dataset import pixels
-from rsuq_cli.measures import MEASURES
-from rsuq_cli.uncertainty import scores
+from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.scores import scores
 
 AttackName = Literal["pgd", "random"]
 _TOP_CLASSES = 100

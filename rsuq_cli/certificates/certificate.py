@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rsuq_cli.certificates.anytime import AnyTime, Reachable
 from rsuq_cli.certificates.bounds import Array, Bounder, Known, Sampled
 from rsuq_cli.certificates.evidence import Counts
 from rsuq_cli.certificates.guarantees import (
@@ -45,7 +46,6 @@ from rsuq_cli.certificates.outcomes import (
     without_rejection,
 )
 from rsuq_cli.certificates.radii import stays_above_half
-from rsuq_cli.certificates.sequential import AnyTime, Reachable
 
 Competitors = Literal["merged", "class-wise", "auto"]
 COMPETITORS: tuple[Competitors, ...] = ("merged", "class-wise", "auto")

@@ -96,9 +96,9 @@ def certify(
     The same command again continues an interrupted run, or shows the complete one.
     """
     from rsuq_cli.console import Reporter
-    from rsuq_cli.jobs.request import CertifyRequest, Sources
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.results.names import Labels
+    from rsuq_cli.run.request import CertifyRequest, Sources
 
     sampling = {"n0": n0, "n": n, "alpha": alpha, "skip": skip}
     for name, value in (PRESETS[preset] if preset else {}).items():
@@ -145,7 +145,7 @@ def certify(
         guarantees=tuple(dict.fromkeys(guarantee or [])),  # type: ignore[arg-type]
     )
     if dry_run:
-        from rsuq_cli.jobs.planning import certify_plan
+        from rsuq_cli.jobs.certify_plan import certify_plan
         from rsuq_cli.reports.plan import certify_plan_sheet
 
         certify_plan_sheet(certify_plan(request, db, Reporter())).print(format)

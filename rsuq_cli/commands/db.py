@@ -39,7 +39,7 @@ def check(db: options.Database = None, format: options.OutputFormat = "table") -
     """Check the database for damage, broken references and wrong certificates; exit 4 where there are any."""
     from rsuq_cli.console import say
     from rsuq_cli.errors import DatabaseError
-    from rsuq_cli.jobs.mending import wrong_certificates
+    from rsuq_cli.readings.mending import wrong_certificates
     from rsuq_cli.reports.listings import check_table
     from rsuq_cli.results.database import check as check_database
     from rsuq_cli.results.database import open_for_reading

@@ -69,7 +69,7 @@ def delete(
     """
     from rsuq_cli.commands.asking import confirmed
     from rsuq_cli.console import say
-    from rsuq_cli.jobs.model_files import delete_file
+    from rsuq_cli.jobs.models import delete_file
     from rsuq_cli.reports.models import deletion_line
     from rsuq_cli.results.checkpoints import checkpoint_by_number, runs_by_checkpoint
     from rsuq_cli.results.database import open_for_reading, open_for_writing
@@ -105,8 +105,8 @@ def export(
 
     Every figure of the card comes from the database.
     """
-    from rsuq_cli.jobs.model_files import described, export_targets, export_weights
-    from rsuq_cli.output import new_file
+    from rsuq_cli.files import new_file
+    from rsuq_cli.jobs.models import described, export_targets, export_weights
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.reports.model_card import CardContent, model_card
     from rsuq_cli.results.audits import audits_of
@@ -157,7 +157,7 @@ def import_(
     The same file twice is the same checkpoint.
     """
     from rsuq_cli.console import Reporter
-    from rsuq_cli.jobs.model_files import ImportRequest, import_model
+    from rsuq_cli.jobs.models import ImportRequest, import_model
     from rsuq_cli.results.names import Labels
 
     labels = Labels(name, tuple(tag or ()))

@@ -83,11 +83,11 @@ def ood(
     interrupted run, or shows the complete one.
     """
     from rsuq_cli.console import Reporter, is_machine, print_tables
-    from rsuq_cli.jobs.ood_request import OodRequest
-    from rsuq_cli.jobs.request import CertifyRequest, Sources
+    from rsuq_cli.jobs.ood.request import OodRequest
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.results.names import Labels
+    from rsuq_cli.run.request import CertifyRequest, Sources
 
     settings: dict[str, Any] = {
         "model": model, "dataset": dataset, "sigma": sigma, "n0": n0, "n": n, "seed": seed, "split": split,
@@ -95,7 +95,7 @@ def ood(
         "untrained": untrained, "factory_file": None,
     }  # fmt: skip
     if run is not None:
-        from rsuq_cli.jobs.ood_reuse import settings_of_run
+        from rsuq_cli.jobs.ood.reuse import settings_of_run
         from rsuq_cli.results.database import open_for_reading
 
         with open_for_reading(db) as results:
@@ -132,15 +132,15 @@ def ood(
         simultaneous=simultaneous,
     )
     if dry_run:
-        from rsuq_cli.jobs.ood_planning import ood_plan
+        from rsuq_cli.jobs.ood.plan import ood_plan
         from rsuq_cli.reports.plan import ood_plan_sheet
 
         ood_plan_sheet(ood_plan(request, db, Reporter())).print(format)
         return
-    from rsuq_cli.jobs.ood import ood_run
-    from rsuq_cli.reports.ood import View
-    from rsuq_cli.reports.ood_records import record_table
-    from rsuq_cli.reports.ood_summary import people_tables
+    from rsuq_cli.jobs.ood.run import ood_run
+    from rsuq_cli.reports.ood.records import record_table
+    from rsuq_cli.reports.ood.summary import people_tables
+    from rsuq_cli.reports.ood.view import View
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.ood_queries import ood_runs
 

@@ -15,7 +15,7 @@ import typer
 
 from rsuq_cli.console import FORMATS, Format
 from rsuq_cli.errors import BadInput
-from rsuq_cli.measures import MEASURES
+from rsuq_cli.uncertainty.measures import MEASURES
 
 WHAT = "What is certified"
 RULE = "Uncertainty and rule"

@@ -11,11 +11,11 @@ from rsuq_cli.console import Reporter, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rsuq_cli.jobs.images import Images
-    from rsuq_cli.jobs.readings import Detail, Reading
-    from rsuq_cli.reports.page_data import Galleries
+    from rsuq_cli.readings.evidence import Detail, Reading
+    from rsuq_cli.readings.images import Images
+    from rsuq_cli.reports.page.data import Galleries
     from rsuq_cli.results.database import Database
-    from rsuq_cli.results.pictures import Scores
+    from rsuq_cli.results.exhibits import Scores
     from rsuq_cli.results.queries import Figures
 
 
@@ -36,7 +36,7 @@ class Pictures:
 
     def check(self) -> None:
         """Raises BadInput for a file that cannot be written, a picture format or a panel that there is not."""
-        from rsuq_cli.output import check_output
+        from rsuq_cli.files import check_output
         from rsuq_cli.reports.plots import check_picture, parse_panels
 
         parse_panels(self.panels)
@@ -63,12 +63,12 @@ class Pictures:
         save_picture(path, subject, parse_panels(self.panels))
 
     def _compose(self, results: Database, figures: Sequence[Figures], path: Path) -> None:
-        from rsuq_cli.jobs.dossier import dossiers
-        from rsuq_cli.jobs.readings import reading_keys
-        from rsuq_cli.output import new_file
+        from rsuq_cli.files import new_file
+        from rsuq_cli.readings.dossier import dossiers
+        from rsuq_cli.readings.evidence import reading_keys
         from rsuq_cli.reports.comparison import comparison_table
-        from rsuq_cli.reports.page import PageContent, page_html
-        from rsuq_cli.reports.page_data import detail_for
+        from rsuq_cli.reports.page.data import detail_for
+        from rsuq_cli.reports.page.file import PageContent, page_html
 
         found = _readings(results, figures, detail_for(len(reading_keys(figures))))
         galleries = _galleries(results, figures)
@@ -81,7 +81,7 @@ class Pictures:
 
 
 def _readings(results: Database, figures: Sequence[Figures], detail: Detail) -> list[Reading]:
-    from rsuq_cli.jobs.readings import readings
+    from rsuq_cli.readings.evidence import readings
 
     reporter = Reporter()
     reporter.begin("read evidence", sum({one.run_id: one.inputs for one in figures}.values()))
@@ -92,8 +92,8 @@ def _readings(results: Database, figures: Sequence[Figures], detail: Detail) -> 
 
 
 def _foreign(results: Database, readings: Sequence[Reading]) -> list[Scores]:
-    from rsuq_cli.jobs.networks import of_same_network, runs_with_scores
-    from rsuq_cli.results.pictures import ood_scores
+    from rsuq_cli.results.exhibits import ood_scores
+    from rsuq_cli.run.network.equality import of_same_network, runs_with_scores
 
     candidates = runs_with_scores(results)
     scored = {run_id: one.run.dataset for one in readings for run_id in of_same_network(one.run, candidates)}
@@ -101,8 +101,8 @@ def _foreign(results: Database, readings: Sequence[Reading]) -> list[Scores]:
 
 
 def _galleries(results: Database, figures: Sequence[Figures]) -> Galleries:
-    from rsuq_cli.reports.page_data import exhibits_for
-    from rsuq_cli.results.pictures import GALLERIES, exhibits
+    from rsuq_cli.reports.page.data import exhibits_for
+    from rsuq_cli.results.exhibits import GALLERIES, exhibits
 
     count = exhibits_for(len(figures))
     return {
@@ -113,7 +113,7 @@ def _galleries(results: Database, figures: Sequence[Figures]) -> Galleries:
 def _images(
     readings: Sequence[Reading], figures: Sequence[Figures], galleries: Galleries, data_dir: Path | None
 ) -> dict[int, Images]:
-    from rsuq_cli.jobs.images import input_images
+    from rsuq_cli.readings.images import input_images
 
     runs = {reading.run.id: reading.run for reading in readings}
     wanted: dict[int, dict[int, int]] = {run_id: {} for run_id in runs}

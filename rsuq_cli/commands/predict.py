@@ -9,7 +9,7 @@ import typer
 
 from rsuq_cli.commands import options
 from rsuq_cli.errors import BadInput
-from rsuq_cli.measures import MEASURES
+from rsuq_cli.uncertainty.measures import MEASURES
 
 # Flags that a run has settled.
 _SETTLED = (
@@ -83,9 +83,9 @@ def predict(
     """
     from rsuq_cli.console import Reporter
     from rsuq_cli.jobs.predict import FromRun, PredictRequest, predict_run
-    from rsuq_cli.jobs.request import CertifyRequest, Sources
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.predict import prediction_table
+    from rsuq_cli.run.request import CertifyRequest, Sources
 
     settings: FromRun | CertifyRequest
     if run is not None:

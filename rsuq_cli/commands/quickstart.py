@@ -23,13 +23,13 @@ def quickstart(
     """
     from rsuq_cli.console import Reporter
     from rsuq_cli.jobs.certify import certify_run
-    from rsuq_cli.jobs.ood import ood_run
+    from rsuq_cli.jobs.ood.run import ood_run
     from rsuq_cli.jobs.quickstart import certify_request, ood_request, trained, trained_without_classes
     from rsuq_cli.reports.comparison import comparison_table, curve_table
-    from rsuq_cli.reports.guide import guide
-    from rsuq_cli.reports.ood import View
-    from rsuq_cli.reports.ood_summary import reading
-    from rsuq_cli.reports.ood_tables import detection_table
+    from rsuq_cli.reports.ood.summary import reading
+    from rsuq_cli.reports.ood.tables import detection_table
+    from rsuq_cli.reports.ood.view import View
+    from rsuq_cli.reports.quickstart import guide
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.ood_queries import ood_runs
     from rsuq_cli.results.queries import figures

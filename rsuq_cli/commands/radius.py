@@ -31,7 +31,7 @@ def radius(
 ) -> None:
     """Print the three radii of given estimation counts, or of exact masses."""
     from rsuq_cli.jobs.radius import RadiusRequest, parse_votes, single_certificate
-    from rsuq_cli.reports.single import single_table
+    from rsuq_cli.reports.radius import single_table
 
     request = RadiusRequest(
         sigma=sigma,

@@ -11,7 +11,7 @@ from rsuq_cli.errors import BadInput
 
 if TYPE_CHECKING:
     from rsuq_cli.console import Table
-    from rsuq_cli.reports.arrangement import Layout
+    from rsuq_cli.reports.layout import Layout
     from rsuq_cli.results.database import Database
     from rsuq_cli.results.queries import Figures
     from rsuq_cli.results.selection import Selection
@@ -93,9 +93,9 @@ def report(
     Every figure is computed from the stored samples. With --radii people see certified accuracy there, too.
     """
     from rsuq_cli.commands.pictures import Pictures
-    from rsuq_cli.output import check_output
-    from rsuq_cli.reports.arrangement import Columns, Layout, Shown, arranged, check_groupings, laid_out, pivoted
+    from rsuq_cli.files import check_output
     from rsuq_cli.reports.inputs import ceiling_table, per_class_table, print_inputs, rows_to_read
+    from rsuq_cli.reports.layout import Columns, Layout, Shown, arranged, check_groupings, laid_out, pivoted
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.inputs import ceiling_shares, stream_inputs, where_inputs
     from rsuq_cli.results.inputs import per_class as figures_by_class
@@ -182,9 +182,9 @@ def _detection(
     results: Database, selection: Selection, *, machine: bool = False, details: bool = False, intervals: bool = False
 ) -> list[Table]:
     """Returns the tables of the out-of-distribution runs that are selected; machines get the records alone."""
-    from rsuq_cli.reports.ood import View
-    from rsuq_cli.reports.ood_records import record_table
-    from rsuq_cli.reports.ood_summary import people_tables
+    from rsuq_cli.reports.ood.records import record_table
+    from rsuq_cli.reports.ood.summary import people_tables
+    from rsuq_cli.reports.ood.view import View
     from rsuq_cli.results.ood_queries import ood_runs, selected_ood_runs
 
     chosen = selected_ood_runs(results, selection)
@@ -195,8 +195,8 @@ def _detection(
 
 
 def _found(results: Database, selection: Selection, sort: str | None, radii: str | None) -> list[Figures]:
-    from rsuq_cli.reports.arrangement import sorted_by
     from rsuq_cli.reports.comparison import parse_radii
+    from rsuq_cli.reports.layout import sorted_by
     from rsuq_cli.results.queries import selected_figures
     from rsuq_cli.results.selection import sigmas
 
@@ -207,9 +207,9 @@ def _found(results: Database, selection: Selection, sort: str | None, radii: str
 
 
 def _pair(results: Database, scorings: tuple[int, int], radii: str | None) -> Layout:
-    from rsuq_cli.reports.arrangement import Layout
     from rsuq_cli.reports.comparability import differences
     from rsuq_cli.reports.comparison import parse_radii
+    from rsuq_cli.reports.layout import Layout
     from rsuq_cli.reports.paired import paired_table
     from rsuq_cli.results.pairing import paired
     from rsuq_cli.results.selection import Selection, sigmas

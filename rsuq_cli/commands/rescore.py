@@ -7,7 +7,7 @@ from typing import Annotated
 
 from rsuq_cli.commands import options
 from rsuq_cli.errors import BadInput
-from rsuq_cli.measures import MEASURES
+from rsuq_cli.uncertainty.measures import MEASURES
 
 ALPHA = 0.001
 
@@ -69,9 +69,9 @@ def rescore(
     Certificates of the runs that are wrong (`rsuq db check` finds them) are put right first.
     """
     from rsuq_cli.console import say
-    from rsuq_cli.jobs.mending import mended_scorings
     from rsuq_cli.jobs.rescore import check_complete, store_scorings, sweep_points
-    from rsuq_cli.jobs.rescore_request import Best, RescoreRequest
+    from rsuq_cli.readings.mending import mended_scorings
+    from rsuq_cli.readings.request import Best, RescoreRequest
     from rsuq_cli.reports.comparison import comparison_table, parse_radii
     from rsuq_cli.reports.rescore import best_table, sweep_table
     from rsuq_cli.results.database import open_for_reading, open_for_writing

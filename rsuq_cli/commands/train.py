@@ -56,10 +56,10 @@ def train(
     Interrupted, the same command goes on after the last finished epoch.
     """
     from rsuq_cli.console import Reporter
-    from rsuq_cli.jobs.request import Sources
     from rsuq_cli.jobs.train import TrainRequest, train_run
     from rsuq_cli.reports.checkpoints import checkpoint_table
     from rsuq_cli.results.names import Labels
+    from rsuq_cli.run.request import Sources
 
     if hold_out_classes is not None:
         from rsuq_cli.datasets.names import without
@@ -80,7 +80,7 @@ def train(
         labels=Labels(name, tuple(tag or ())),
     )
     if dry_run:
-        from rsuq_cli.jobs.train_planning import train_plan
+        from rsuq_cli.jobs.train_plan import train_plan
         from rsuq_cli.reports.plan import train_plan_sheet
 
         train_plan_sheet(train_plan(request, db, Reporter())).print(format)

@@ -24,16 +24,16 @@ from rsuq_cli.certificates.certificate import Method, certify
 from rsuq_cli.certificates.evidence import MeasureEdges, decode, float32_floor
 from rsuq_cli.datasets.dataset import Split
 from rsuq_cli.errors import BadInput, nearest
-from rsuq_cli.jobs.engines import edges_at, open_engine
-from rsuq_cli.jobs.reopening import Reopened, certify_run_row, reopen
-from rsuq_cli.jobs.request import check_alpha
-from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.results.audits import evidence_of
 from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
-from rsuq_cli.results.pictures import certificate_columns
+from rsuq_cli.results.exhibits import certificate_columns
 from rsuq_cli.results.rows import AuditBallRow, NewAudit
 from rsuq_cli.results.selection import Selection, chosen_scorings
 from rsuq_cli.results.writer import load_edges, start_audit, store_balls
+from rsuq_cli.run.request import check_alpha
+from rsuq_cli.run.sampler import edges_at, open_engine
+from rsuq_cli.run.stored import Reopened, certify_run_row, reopen
+from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Stretch, Task

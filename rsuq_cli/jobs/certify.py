@@ -15,25 +15,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rsuq_cli.calibration import Threshold, chosen_thresholds
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.datasets.subset import Subset, subset
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.answers import check_answers, unanswered_warnings, withdraw
-from rsuq_cli.jobs.calibrating import run_edges
-from rsuq_cli.jobs.data_of_run import SPREAD
-from rsuq_cli.jobs.durations import duration_text
-from rsuq_cli.jobs.engines import Sampling, check_eight_bit, open_engine, open_sampler, worth_compiling
-from rsuq_cli.jobs.labelling import give_labels
-from rsuq_cli.jobs.opening import Opened, open_sources
-from rsuq_cli.jobs.recognising import recognised
-from rsuq_cli.jobs.recording import configuration_hash, configuration_of, new_run
-from rsuq_cli.jobs.request import CertifyRequest
-from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, sample_rows, score_stored
-from rsuq_cli.jobs.standing import Standing, standing_of
-from rsuq_cli.jobs.watching import Watcher
+from rsuq_cli.readings.scoring import Decider, LabelledEvidence, Scored, sample_rows, score_stored
+from rsuq_cli.readings.standing import Standing, standing_of
 from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.rows import EvidenceRow, NewScoring, RunHandle, Status
 from rsuq_cli.results.writer import (
@@ -44,11 +32,23 @@ from rsuq_cli.results.writer import (
     start_run,
     store_inputs,
 )
+from rsuq_cli.run.data import SPREAD
+from rsuq_cli.run.durations import duration_text
+from rsuq_cli.run.edges import run_edges
+from rsuq_cli.run.labels import give_labels
+from rsuq_cli.run.network.recognition import recognised
+from rsuq_cli.run.record import configuration_hash, configuration_of, new_run
+from rsuq_cli.run.request import CertifyRequest
+from rsuq_cli.run.sampler import Sampling, check_eight_bit, open_engine, open_sampler, worth_compiling
+from rsuq_cli.run.sources import Opened, open_sources
+from rsuq_cli.run.unanswered import check_answers, unanswered_warnings, withdraw
+from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import check_precision, resolve_devices
 from rsuq_cli.sampling.engine import Counted, Engine, Indices
 from rsuq_cli.sampling.grid_noise import sampling_error
 from rsuq_cli.sampling.watch import Refuted
 from rsuq_cli.sampling.workers import Sampler
+from rsuq_cli.uncertainty.thresholds import Threshold, chosen_thresholds
 
 
 @dataclass(frozen=True)

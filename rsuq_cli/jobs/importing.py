@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.logs import CertifyLog, LogRow, check_radii, check_size, read_log, rounding
-from rsuq_cli.jobs.request import check_alpha, check_sigma
 from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.rows import NewRun, NewScoring, SampleRow
 from rsuq_cli.results.writer import add_scoring, finish_run, start_run, store_samples
+from rsuq_cli.run.request import check_alpha, check_sigma
 
 
 class KnownSet(NamedTuple):

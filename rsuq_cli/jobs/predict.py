@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from rsuq_cli.auditing.judge import claimed_mass
-from rsuq_cli.calibration import chosen_thresholds
 from rsuq_cli.certificates.certificate import NOBODY, Method
 from rsuq_cli.certificates.evidence import MeasureEdges, float32_floor
 from rsuq_cli.certificates.repeated import certain_again
@@ -25,30 +24,31 @@ from rsuq_cli.certificates.stopping import Stopping
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.single_image import position_in, read_image
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.answers import check_answers
-from rsuq_cli.jobs.calibrating import run_edges, serves
-from rsuq_cli.jobs.configurations import recorded_fingerprint
-from rsuq_cli.jobs.engines import Sampling, check_eight_bit, edges_at, open_engine
-from rsuq_cli.jobs.normalisation_of_run import NORMALISATION, recorded, same_normalisation
-from rsuq_cli.jobs.opening import Opened, open_sources
-from rsuq_cli.jobs.recording import CALIBRATION, calibration_sha256
-from rsuq_cli.jobs.reopening import certify_run_row, reopen
-from rsuq_cli.jobs.request import CertifyRequest
-from rsuq_cli.jobs.scoring import Decider, LabelledEvidence, Scored, sample_rows
-from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.custom import is_custom
-from rsuq_cli.models.opening import LoadedModel
+from rsuq_cli.models.loading import LoadedModel
+from rsuq_cli.readings.scoring import Decider, LabelledEvidence, Scored, sample_rows
 from rsuq_cli.results.database import open_for_reading
 from rsuq_cli.results.location import locate
 from rsuq_cli.results.queries import list_runs
 from rsuq_cli.results.rows import RunRow, SampleRow
 from rsuq_cli.results.selection import Selection, chosen_scorings
 from rsuq_cli.results.writer import load_edges
+from rsuq_cli.run.configuration import recorded_fingerprint
+from rsuq_cli.run.edges import run_edges, serves
+from rsuq_cli.run.network.recorded_normalisation import NORMALISATION, recorded, same_normalisation
+from rsuq_cli.run.record import CALIBRATION, calibration_sha256
+from rsuq_cli.run.request import CertifyRequest
+from rsuq_cli.run.sampler import Sampling, check_eight_bit, edges_at, open_engine
+from rsuq_cli.run.sources import Opened, open_sources
+from rsuq_cli.run.stored import certify_run_row, reopen
+from rsuq_cli.run.unanswered import check_answers
+from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.grid_noise import sampling_error
-from rsuq_cli.sampling.sequential import sample_until
+from rsuq_cli.sampling.until import sample_until
 from rsuq_cli.spelling import spelled
+from rsuq_cli.uncertainty.thresholds import chosen_thresholds
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from rsuq_cli.datasets.names import without
-from rsuq_cli.jobs.ood_request import OodRequest
-from rsuq_cli.jobs.request import CertifyRequest, Sources
+from rsuq_cli.jobs.ood.request import OodRequest
 from rsuq_cli.jobs.train import TrainRequest, train_run
-from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.results.database import open_for_writing
 from rsuq_cli.results.writer import newest_checkpoint
+from rsuq_cli.run.request import CertifyRequest, Sources
+from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import resolve_device
 from rsuq_cli.spelling import path_of
 

@@ -26,7 +26,7 @@ from rsuq_cli.certificates.certificate import (
 from rsuq_cli.certificates.evidence import Counts
 from rsuq_cli.certificates.outcomes import choose
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.request import check_alpha, check_method, check_sigma
+from rsuq_cli.run.request import check_alpha, check_method, check_sigma
 
 MOST_CLASSES = 1_000_000
 # Votes are ranked by products of two counts, which must fit into 64 bits.

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsuq_cli.calibration import Threshold, chosen_thresholds
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, UnknownThreshold
 from rsuq_cli.errors import BadInput, RunIncomplete, nearest
-from rsuq_cli.jobs.rescore_request import RescoreRequest
-from rsuq_cli.jobs.scoring import Scored, score_stored
-from rsuq_cli.jobs.sweep import Plan, SweepPoint, best_measures, best_thresholds, sweep
-from rsuq_cli.measures import MEASURES
+from rsuq_cli.readings.request import RescoreRequest
+from rsuq_cli.readings.scoring import Scored, score_stored
+from rsuq_cli.readings.sweep import Plan, SweepPoint, best_measures, best_thresholds, sweep
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import NewScoring, RunRow
 from rsuq_cli.results.writer import add_scoring, load_edges
+from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.thresholds import Threshold, chosen_thresholds
 
 
 @dataclass(frozen=True)

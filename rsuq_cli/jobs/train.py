@@ -22,21 +22,21 @@ from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.configurations import FINGERPRINT
-from rsuq_cli.jobs.labelling import give_labels
-from rsuq_cli.jobs.own_networks import NETWORK, network_of, origin_sha256
-from rsuq_cli.jobs.request import Sources, check_sigma
-from rsuq_cli.jobs.watching import Watcher
 from rsuq_cli.models.checkpoints import CheckpointMetadata, save_checkpoint
 from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
 from rsuq_cli.models.fingerprint import fingerprint_of
-from rsuq_cli.models.opening import check_output
+from rsuq_cli.models.loading import check_output
 from rsuq_cli.models.zoo import build
 from rsuq_cli.results.database import open_for_writing
 from rsuq_cli.results.location import locate
 from rsuq_cli.results.names import NO_LABELS, Labels
 from rsuq_cli.results.rows import NewCheckpoint
 from rsuq_cli.results.writer import record_checkpoint
+from rsuq_cli.run.configuration import FINGERPRINT
+from rsuq_cli.run.labels import give_labels
+from rsuq_cli.run.network.own import NETWORK, network_of, origin_sha256
+from rsuq_cli.run.request import Sources, check_sigma
+from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.training.loop import StepProgress, TrainResult, train
 from rsuq_cli.training.resume import EpochRecord

@@ -23,9 +23,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from rsuq_cli import __version__
 from rsuq_cli.errors import BadInput
 from rsuq_cli.spelling import spelled
+from rsuq_cli.version import __version__
 
 # One header key: safetensors keeps several in no fixed order, and the bytes must be reproducible.
 HEADER_KEY = "rsuq"

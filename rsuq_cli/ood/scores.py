@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.special import entr
 
 from rsuq_cli.errors import BadInput, nearest
-from rsuq_cli.measures import MEASURES
+from rsuq_cli.uncertainty.measures import MEASURES
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

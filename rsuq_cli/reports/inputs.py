@@ -23,8 +23,8 @@ from rsuq_cli.console import (
     radius_text,
 )
 from rsuq_cli.formats import MachineFormat, Record, write_records
-from rsuq_cli.reports.arrangement import Columns, arranged
 from rsuq_cli.reports.comparison import acr_text
+from rsuq_cli.reports.layout import Columns, arranged
 from rsuq_cli.results.inputs import CeilingShare, ClassFigures
 
 # As many rows as a person scrolls through, where none is asked for.

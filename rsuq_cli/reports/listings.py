@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rsuq_cli.console import Column, Table, number_text
 
 if TYPE_CHECKING:
-    from rsuq_cli.jobs.mending import Wrong
+    from rsuq_cli.readings.mending import Wrong
     from rsuq_cli.results.database import CheckResult
     from rsuq_cli.results.merging import Merged
 

@@ -16,8 +16,8 @@ from rsuq_cli.reports.audit import audit_table
 from rsuq_cli.reports.comparison import acr_text, curve_table
 from rsuq_cli.reports.models import history_lines
 from rsuq_cli.reports.names import short_name
-from rsuq_cli.reports.ood import View
-from rsuq_cli.reports.ood_tables import difference_table
+from rsuq_cli.reports.ood.tables import difference_table
+from rsuq_cli.reports.ood.view import View
 from rsuq_cli.reports.runs import model_name
 from rsuq_cli.results.audits import AuditSummary
 from rsuq_cli.results.ood_queries import OodRun
@@ -25,7 +25,7 @@ from rsuq_cli.results.queries import Figures, Share
 from rsuq_cli.results.rows import CheckpointRow
 
 if TYPE_CHECKING:
-    from rsuq_cli.jobs.model_files import Described
+    from rsuq_cli.jobs.models import Described
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rsuq_cli.jobs.readings import Reading
+from rsuq_cli.readings.evidence import Reading
 
 
 def reading_names(readings: Sequence[Reading]) -> list[str]:

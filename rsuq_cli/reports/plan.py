@@ -6,14 +6,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rsuq_cli.console import radius_text
-from rsuq_cli.jobs.durations import duration_text
 from rsuq_cli.reports.runs import bytes_text
 from rsuq_cli.reports.sheet import Sheet, sheet
+from rsuq_cli.run.durations import duration_text
 
 if TYPE_CHECKING:
-    from rsuq_cli.jobs.ood_planning import OodPlan
-    from rsuq_cli.jobs.planning import CertifyPlan
-    from rsuq_cli.jobs.train_planning import TrainPlan
+    from rsuq_cli.jobs.certify_plan import CertifyPlan
+    from rsuq_cli.jobs.ood.plan import OodPlan
+    from rsuq_cli.jobs.train_plan import TrainPlan
 
 TITLE = "dry run: nothing is {} or written"
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from rsuq_cli.errors import BadInput, nearest
-from rsuq_cli.jobs.readings import Detail, Reading
-from rsuq_cli.output import check_output, replaced
+from rsuq_cli.files import check_output, replaced
+from rsuq_cli.readings.evidence import Detail, Reading
 from rsuq_cli.reports.names import reading_names, scoring_name
-from rsuq_cli.results.pictures import Scores
+from rsuq_cli.results.exhibits import Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure

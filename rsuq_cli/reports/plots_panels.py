@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rsuq_cli.certificates.intervals import wilson_interval
-from rsuq_cli.jobs.readings import Reading
+from rsuq_cli.readings.evidence import Reading
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.roc import roc
-from rsuq_cli.results.pictures import Scores
+from rsuq_cli.results.exhibits import Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from typing import Any
 
 from rsuq_cli.console import Column, Table, percent_text
 from rsuq_cli.formats import Record
-from rsuq_cli.jobs.sweep import SweepPoint
+from rsuq_cli.readings.sweep import SweepPoint
 from rsuq_cli.reports.comparison import LEGEND, acr_text
 
 # The coverages at which people see a sweep: where measures and models are compared.

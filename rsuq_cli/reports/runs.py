@@ -10,16 +10,16 @@ from pathlib import Path
 
 from rsuq_cli.console import Column, Table, number_text, percent_text
 from rsuq_cli.formats import Record
-from rsuq_cli.jobs.data_of_run import data_of
 from rsuq_cli.reports.audit import NAMES
 from rsuq_cli.reports.comparison import acr_text, figure_record
 from rsuq_cli.reports.names import short_name
-from rsuq_cli.reports.page_settings import certify_commands, network_flags
+from rsuq_cli.reports.page.settings import certify_commands, network_flags
 from rsuq_cli.reports.sheet import Sheet, configuration_lines, sheet
 from rsuq_cli.results.audits import AuditSummary
 from rsuq_cli.results.deletion import Hanging
 from rsuq_cli.results.queries import Figures
 from rsuq_cli.results.rows import RunRow
+from rsuq_cli.run.data import data_of
 
 SCREEN = 100
 # Of a name in a list: the characters that it may have where there is room, and those that it has in any case.

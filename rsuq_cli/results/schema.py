@@ -13,22 +13,21 @@ from typing import Literal
 
 from sqlalchemy import Connection, inspect, text
 
-import rsuq_cli
 from rsuq_cli.errors import DatabaseError
 from rsuq_cli.results.location import Location
 
 SCHEMA_HEAD = "0003"
 # A name of our own: programs that share Alembic's default table corrupt each other's versions.
 VERSION_TABLE = "rsuq_version"
+PACKAGE = Path(__file__).parents[1]
 
 
 def migrations_directory() -> Path:
     """Returns the folder of the migrations: inside the package when installed from a wheel, else beside it."""
-    package = Path(rsuq_cli.__file__).parent
-    for folder in (package / "migrations", package.parent / "migrations"):
+    for folder in (PACKAGE / "migrations", PACKAGE.parent / "migrations"):
         if (folder / "env.py").is_file():
             return folder
-    raise FileNotFoundError(f"no migrations in {package} or beside it: the installation is incomplete")
+    raise FileNotFoundError(f"no migrations in {PACKAGE} or beside it: the installation is incomplete")
 
 
 def revision_of(connection: Connection, location: Location) -> str | None:

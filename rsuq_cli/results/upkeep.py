@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.output import check_output, replaced
+from rsuq_cli.files import check_output, replaced
 from rsuq_cli.results import schema
 from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
 from rsuq_cli.results.failures import busy_timeout, explained

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 
 from rsuq_cli.datasets.dataset import pixels
-from rsuq_cli.measures import MEASURES
 from rsuq_cli.sampling.forward import Forward
+from rsuq_cli.uncertainty.measures import MEASURES
 
 
 class CleanPass(NamedTuple):

@@ -22,7 +22,6 @@ from torch import nn
 
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.errors import RunIncomplete
-from rsuq_cli.measures import MEASURES
 from rsuq_cli.sampling.comparison import differing, made_up_inputs
 from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory, keep_freed_memory, sent
 from rsuq_cli.sampling.forward import Forward, Preparation
@@ -30,7 +29,8 @@ from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
 from rsuq_cli.sampling.tally import STREAMS, Bins, Counted, Tally
 from rsuq_cli.sampling.watch import KEPT, Watch
-from rsuq_cli.uncertainty import Scores, look_like_probabilities, scores
+from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.scores import Scores, look_like_probabilities, scores
 
 # Numbers of inputs in their data set; the noise of an input depends on its number.
 Indices = Sequence[int] | npt.NDArray[np.int64]

@@ -21,7 +21,7 @@ from torch import nn
 
 from rsuq_cli.sampling.comparison import differing, made_up_inputs
 from rsuq_cli.sampling.device import Precision, inference
-from rsuq_cli.uncertainty import Scores, scores
+from rsuq_cli.uncertainty.scores import Scores, scores
 
 # How many inputs a preparation is tried on: as many as that many pixel values allow.
 _TRIED_VALUES, _FEWEST, _MOST = 2**18, 8, 16

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from rsuq_cli.certificates.evidence import SUM_UNIT, Histogram, MeasureEdges, Sums, Unanswered
-from rsuq_cli.measures import MEASURES
 from rsuq_cli.sampling.device import sent
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Piece
-from rsuq_cli.uncertainty import Scores
+from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.scores import Scores
 
 STREAMS = (Stream.SELECTION, Stream.ESTIMATION)
 _LARGEST = 2.0**16

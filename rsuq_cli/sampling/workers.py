@@ -21,7 +21,7 @@ import torch.multiprocessing as processes
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.errors import RsuqError, RunIncomplete
 from rsuq_cli.sampling.engine import Counted, Engine, Indices, Meter
-from rsuq_cli.sampling.sequential import Decider, sample_until
+from rsuq_cli.sampling.until import Decider, sample_until
 
 # Makes the engine of one worker on the named device; it must be picklable, and is called in the worker.
 EngineMaker = Callable[[str], Engine]

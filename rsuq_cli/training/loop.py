@@ -25,7 +25,7 @@ from rsuq_cli.training.augment import augment
 from rsuq_cli.training.objectives import add_noise, objective_named
 from rsuq_cli.training.resume import EpochRecord, ResumeState, fingerprint, load_state, save_state
 from rsuq_cli.training.settings import TrainSettings, learning_rate
-from rsuq_cli.uncertainty import is_answer
+from rsuq_cli.uncertainty.scores import is_answer
 
 EVALUATION_BATCH = 512
 EVALUATION_SUBSET = 1000  # images of the train split that stand in for an empty calibration split

@@ -8,8 +8,8 @@ from torch import nn
 
 from rsuq_cli.auditing.attack import Attacker, Ball, soft_uncertainty
 from rsuq_cli.auditing.statement import GUARANTEES, Guarantee, Statement
-from rsuq_cli.measures import MEASURES
-from rsuq_cli.uncertainty import score
+from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.scores import score
 
 SIGMA = 0.25
 SHAPE = (1, 4, 4)

@@ -10,9 +10,9 @@ import pytest
 from commandline import query, rsuq
 from samples import HALF_SPACE_MODEL, write_npz
 
+from rsuq_cli.certificates.anytime import anytime_lower
 from rsuq_cli.certificates.bounds import clopper_pearson_lower
 from rsuq_cli.certificates.radii import stays_above_half
-from rsuq_cli.certificates.sequential import anytime_lower
 from rsuq_cli.sampling.grid_noise import sampling_error
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from commandline import finished, refused, rsuq, start
 
 from rsuq_cli import __version__
 from rsuq_cli.app import app
-from rsuq_cli.reports.guide import NEXT
+from rsuq_cli.reports.quickstart import NEXT
 
 README = Path(__file__).parents[2] / "README.md"
 COMMANDS = ("quickstart", "train", "certify", "report", "radius", "db", "db path", "db upgrade", "db check", "db runs")

@@ -19,11 +19,11 @@ from rsuq_cli.certificates.guarantees import RULES
 from rsuq_cli.commands import options
 from rsuq_cli.commands.examples import EXAMPLES
 from rsuq_cli.datasets import catalogue, ood_sets
-from rsuq_cli.jobs.request import NOISES, SPLITS
 from rsuq_cli.models import statistics, zoo
-from rsuq_cli.reports.arrangement import GROUPINGS
+from rsuq_cli.reports.layout import GROUPINGS
 from rsuq_cli.reports.plots import PANELS
 from rsuq_cli.results.database import open_for_writing
+from rsuq_cli.run.request import NOISES, SPLITS
 from rsuq_cli.training.objectives import OBJECTIVES
 from rsuq_cli.training.settings import PRECISIONS, SCHEDULES
 

@@ -16,8 +16,8 @@ from scipy.special import betainc, betaincinv, ndtri
 from rsuq_cli.certificates import bounds
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, encode
-from rsuq_cli.jobs.mending import wrong_certificates
-from rsuq_cli.jobs.scoring import LabelledEvidence, Scored, sample_rows
+from rsuq_cli.readings.mending import wrong_certificates
+from rsuq_cli.readings.scoring import LabelledEvidence, Scored, sample_rows
 from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
 from rsuq_cli.results.rows import EvidenceRow, NewRun, NewScoring
 from rsuq_cli.results.writer import add_scoring, finish_run, start_run, store_inputs

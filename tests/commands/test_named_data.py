@@ -13,11 +13,11 @@ from PIL import Image
 
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.data_of_run import inputs_of
-from rsuq_cli.jobs.images import input_images
-from rsuq_cli.reports.page_settings import certify_commands
+from rsuq_cli.readings.images import input_images
+from rsuq_cli.reports.page.settings import certify_commands
 from rsuq_cli.results.database import open_for_reading
 from rsuq_cli.results.queries import figures, run_row
+from rsuq_cli.run.data import inputs_of
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -89,7 +89,7 @@ def test_what_certify_opened_is_opened_again(
 
 
 def test_a_run_from_before_the_size_was_recorded_is_found_again(place: Place) -> None:
-    from rsuq_cli.jobs.recording import configuration_hash
+    from rsuq_cli.run.record import configuration_hash
 
     older = {"dataset": "digits@16", "n": 1}
     assert configuration_hash(older | {"image_size": 16}) == configuration_hash(older)

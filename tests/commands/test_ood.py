@@ -17,8 +17,8 @@ from scipy.special import ndtr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import rsuq_cli as rsuq_api
-from rsuq_cli.measures import MEASURES
 from rsuq_cli.sampling.clean import clean_pass
+from rsuq_cli.uncertainty.measures import MEASURES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -382,7 +382,7 @@ def test_full_memory_halves_the_batch_and_is_told_and_stored(
             monkeypatch.setenv("MOST_ROWS", "64")
         return found
 
-    monkeypatch.setattr("rsuq_cli.jobs.ood.clean_pass", clean_and_then_fill)
+    monkeypatch.setattr("rsuq_cli.jobs.ood.run.clean_pass", clean_and_then_fill)
     result = rsuq("ood", *blobs.flags, *SETS, "--n0", 20, "--n", 300, "--batch-size", 128, "--format", "json")
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("going on with batches of 64") == 1

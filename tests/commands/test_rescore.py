@@ -14,8 +14,8 @@ from commandline import Result, evidence, query, refused, rsuq
 from made_up import imported_run
 from samples import Sample
 
-from rsuq_cli.measures import MEASURES
 from rsuq_cli.results.database import open_for_writing
+from rsuq_cli.uncertainty.measures import MEASURES
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -214,9 +214,9 @@ def test_evidence_of_a_stopped_run_is_read_with_bounds_that_allow_it(place: Plac
         "SELECT sample.input_index, sample.certain_count, sample.n, sample.radius_cc FROM certified_sample AS sample "
         "JOIN scoring ON scoring.id = scoring_id WHERE run_id = ? AND measure = 'margin' AND sample.radius_cc > 0"
     )
+    from rsuq_cli.certificates.anytime import anytime_lower
     from rsuq_cli.certificates.bounds import clopper_pearson_lower
     from rsuq_cli.certificates.radii import stays_above_half
-    from rsuq_cli.certificates.sequential import anytime_lower
 
     for run_id, bound in ((1, anytime_lower), (2, clopper_pearson_lower)):
         rows = query(place.database, query_rows, run_id)

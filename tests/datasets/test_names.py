@@ -51,5 +51,5 @@ def test_a_name_that_no_file_can_have_is_taken_apart_all_the_same() -> None:
 
 
 def test_reading_a_name_needs_no_torch() -> None:
-    code = "import sys, rsuq_cli.datasets.names, rsuq_cli.jobs.data_of_run; sys.exit('torch' in sys.modules)"
+    code = "import sys, rsuq_cli.datasets.names, rsuq_cli.run.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

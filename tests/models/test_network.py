@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from rsuq_cli.errors import BadInput
+from rsuq_cli.models.loading import check_output, open_model
 from rsuq_cli.models.network import Network, as_network, precision_of
-from rsuq_cli.models.opening import check_output, open_model
 
 SHAPE = (1, 2, 2)
 

@@ -84,5 +84,5 @@ def test_shapes_that_do_not_fit_are_refused(name: str, shape: tuple[int, int, in
 
 
 def test_the_zoo_imports_torchvision_only_when_it_needs_it() -> None:
-    code = "import sys, rsuq_cli.models.opening; assert 'torchvision' not in sys.modules"
+    code = "import sys, rsuq_cli.models.loading; assert 'torchvision' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.measures import MEASURES
 from rsuq_cli.ood.scores import Votes, chosen, is_clean, score_names, smoothed_scores
+from rsuq_cli.uncertainty.measures import MEASURES
 
 LABEL = "entropy@0.9"
 

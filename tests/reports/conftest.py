@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from made_up import imported_run, made_up_run
@@ -18,11 +17,4 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         made_up_run(database, model="cnn", seed=0)
         made_up_run(database, model="mlp", seed=1, measures=("entropy",))
         imported_run(database)
-        yield database
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    """A database of the test's own."""
-    with open_for_writing(tmp_path / "results.db") as database:
         yield database

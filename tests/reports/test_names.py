@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from made_up import made_up_run
 
-from rsuq_cli.jobs.readings import Detail, readings
+from rsuq_cli.readings.evidence import Detail, readings
 from rsuq_cli.reports.names import reading_names, scoring_name, short_name
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import figures

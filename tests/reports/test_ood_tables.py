@@ -10,10 +10,10 @@ import pytest
 
 from rsuq_cli.console import Table
 from rsuq_cli.errors import BadInput
-from rsuq_cli.reports.ood import View, short, verdict
-from rsuq_cli.reports.ood_records import record_table
-from rsuq_cli.reports.ood_summary import people_tables, summary_table
-from rsuq_cli.reports.ood_tables import detailed_tables
+from rsuq_cli.reports.ood.records import record_table
+from rsuq_cli.reports.ood.summary import people_tables, summary_table
+from rsuq_cli.reports.ood.tables import detailed_tables
+from rsuq_cli.reports.ood.view import View, short, verdict
 from rsuq_cli.results.ood_queries import Difference, Estimate, Key, OodRun, Settings
 
 CLEAN, MASS = "clean:energy", "uncertain_mass:entropy@0.9"
@@ -21,7 +21,17 @@ CLEAN, MASS = "clean:energy", "uncertain_mass:entropy@0.9"
 
 def a_run(number: int = 1, *, family_size: int = 1, model: str = "cnn") -> OodRun:
     row = SimpleNamespace(
-        id=number, status="complete", model=model, dataset="digits", sigma=0.25, n0=100, n=1000, seed=0, warnings=None
+        id=number,
+        status="complete",
+        model=model,
+        dataset="digits",
+        sigma=0.25,
+        n0=100,
+        n=1000,
+        seed=0,
+        warnings=None,
+        name=None,
+        note=None,
     )
     sets = ("held-out", "constant", "folder:/far/away/scenes")
     figures: dict[Key, Estimate] = {}

@@ -17,14 +17,14 @@ from made_up import made_up_run
 from made_up_trials import SMOOTHED, epochs, made_up_audit, made_up_checkpoint, made_up_detection
 from sqlalchemy import text
 
-from rsuq_cli.jobs.dossier import dossiers
-from rsuq_cli.jobs.images import Images
-from rsuq_cli.jobs.readings import Reading, reading_keys, readings
+from rsuq_cli.readings.dossier import dossiers
+from rsuq_cli.readings.evidence import Reading, reading_keys, readings
+from rsuq_cli.readings.images import Images
 from rsuq_cli.reports.comparison import comparison_table
-from rsuq_cli.reports.page import PageContent, page_html, script_json
-from rsuq_cli.reports.page_data import detail_for
+from rsuq_cli.reports.page.data import detail_for
+from rsuq_cli.reports.page.file import PageContent, page_html, script_json
 from rsuq_cli.results.database import Database, open_for_writing
-from rsuq_cli.results.pictures import GALLERIES, Scores, exhibits, ood_scores
+from rsuq_cli.results.exhibits import GALLERIES, Scores, exhibits, ood_scores
 from rsuq_cli.results.queries import Figures, figures
 
 RADII = (0.0, 0.1, 0.25, 0.4)

@@ -12,9 +12,9 @@ from made_up import imported_run, made_up_run
 from made_up_trials import made_up_audit, made_up_checkpoint, made_up_detection
 from sqlalchemy import text
 
-from rsuq_cli.jobs.dossier import dossiers
+from rsuq_cli.readings.dossier import dossiers
 from rsuq_cli.reports.comparison import figure_record
-from rsuq_cli.reports.page_answers import MOST_ANSWERS, answers_html
+from rsuq_cli.reports.page.answers import MOST_ANSWERS, answers_html
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import Figures, figures
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from made_up import made_up_run
 from made_up_trials import made_up_audit
 
-from rsuq_cli.jobs.dossier import dossiers
-from rsuq_cli.reports.page_audits import MOST_AUDITS, audits_html
+from rsuq_cli.readings.dossier import dossiers
+from rsuq_cli.reports.page.audits import MOST_AUDITS, audits_html
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import figures
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from made_up import made_up_run
 from made_up_trials import CLEAN, SMOOTHED, made_up_detection
 
-from rsuq_cli.jobs.dossier import Dossier, dossiers
-from rsuq_cli.reports.page_detection import MOST_DETECTIONS, detections_html, promises_data
+from rsuq_cli.readings.dossier import Dossier, dossiers
+from rsuq_cli.reports.page.detection import MOST_DETECTIONS, detections_html, promises_data
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import figures
 

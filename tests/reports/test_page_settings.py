@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 
 from rsuq_cli.console import Column, Table
-from rsuq_cli.reports.page_settings import certify_commands, runs_html, table_html
+from rsuq_cli.reports.page.settings import certify_commands, runs_html, table_html
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import figures, run_row
 

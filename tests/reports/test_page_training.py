@@ -8,8 +8,8 @@ import pytest
 from made_up import made_up_run
 from made_up_trials import WEIGHTS, epochs, made_up_checkpoint
 
-from rsuq_cli.jobs.dossier import Dossier, dossiers
-from rsuq_cli.reports.page_training import MOST_CLASSES, MOST_POINTS, MOST_ROWS, training_data, training_html
+from rsuq_cli.readings.dossier import Dossier, dossiers
+from rsuq_cli.reports.page.training import MOST_CLASSES, MOST_POINTS, MOST_ROWS, training_data, training_html
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.queries import figures
 

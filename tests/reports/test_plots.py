@@ -13,12 +13,12 @@ from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.readings import readings
+from rsuq_cli.readings.evidence import readings
 from rsuq_cli.reports.comparison import comparison_table
 from rsuq_cli.reports.plots import DETAIL, PANELS, Panel, Subject, check_picture, parse_panels, picture, save_picture
 from rsuq_cli.reports.plots_panels import LINES, line_style
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.pictures import Scores
+from rsuq_cli.results.exhibits import Scores
 from rsuq_cli.results.queries import figures
 
 RNG = np.random.default_rng(0)

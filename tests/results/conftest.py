@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from rsuq_cli.results.database import Database, open_for_writing
+from rsuq_cli.results.database import Database
 from rsuq_cli.results.writer import (
     EvidenceRow,
     NewRun,
@@ -82,12 +81,6 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def made() -> Made:
     return Made(make_run, make_scoring, make_evidence, make_sample)
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with open_for_writing(tmp_path / "results.db") as database:
-        yield database
 
 
 @pytest.fixture

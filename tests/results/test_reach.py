@@ -10,7 +10,7 @@ from made_up import imported_run, made_up_run
 from sqlalchemy import text
 
 from rsuq_cli.results.database import Database, open_for_writing
-from rsuq_cli.results.pictures import certificate_columns
+from rsuq_cli.results.exhibits import certificate_columns
 from rsuq_cli.results.reach import SHARES, Reach, reach
 
 

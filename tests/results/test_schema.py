@@ -14,9 +14,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 from sqlmodel import SQLModel
 
-import rsuq_cli
 from rsuq_cli.errors import DatabaseError
-from rsuq_cli.results import tables
+from rsuq_cli.results import schema, tables
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.schema import SCHEMA_HEAD, VERSION_TABLE, migrations_directory, standing
 
@@ -168,7 +167,7 @@ def test_migrations_are_found_in_a_wheel_and_in_a_checkout(
 ) -> None:
     package = tmp_path / "rsuq_cli"
     package.mkdir()
-    monkeypatch.setattr(rsuq_cli, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(schema, "PACKAGE", package)
     with pytest.raises(FileNotFoundError, match="incomplete"):
         migrations_directory()
     (tmp_path / place).mkdir()
@@ -183,7 +182,7 @@ def test_the_migrations_of_a_wheel_work_where_the_path_has_a_percent_sign(
 
     package = tmp_path / "100%s" / "rsuq_cli"
     shutil.copytree(migrations_directory(), package / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(rsuq_cli, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(schema, "PACKAGE", package)
     with open_for_writing(tmp_path / "a.db") as database, database.read() as connection:
         assert set(inspect(connection).get_table_names()) == OURS | {VERSION_TABLE}
 

@@ -12,16 +12,16 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rsuq_cli.calibration import calibrated_edges
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.errors import RunIncomplete
-from rsuq_cli.measures import MEASURES
 from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.engine import Engine, automatic_batch_size
 from rsuq_cli.sampling.noise import Copies, GaussianNoise, Stream
 from rsuq_cli.sampling.packing import Stretch, Task
 from rsuq_cli.sampling.watch import Watch
-from rsuq_cli.uncertainty import score
+from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.scores import score
+from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 CPU = torch.device("cpu")
 SIGMA = 0.5

@@ -9,7 +9,7 @@ from torch import nn
 from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.device import inference
 from rsuq_cli.sampling.forward import Forward, Preparation
-from rsuq_cli.uncertainty import scores
+from rsuq_cli.uncertainty.scores import scores
 
 CPU = torch.device("cpu")
 CIFAR = (3, 32, 32)

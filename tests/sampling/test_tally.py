@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from rsuq_cli.calibration import calibrated_edges
 from rsuq_cli.certificates.evidence import SUM_UNIT, MeasureEdges
-from rsuq_cli.measures import MEASURES
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Piece
 from rsuq_cli.sampling.tally import Bins, Counted, Tally
-from rsuq_cli.uncertainty import Scores, scores
+from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.scores import Scores, scores
+from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 CPU = torch.device("cpu")
 CLASSES = 3

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rsuq_cli.jobs.engines import edges_at
+from rsuq_cli.run.sampler import edges_at
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.forward import Preparation
 from rsuq_cli.sampling.watch import HINT, Refuted

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from rsuq_cli.calibration import calibrated_edges
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.errors import BadInput, RunIncomplete
 from rsuq_cli.sampling.device import resolve_devices
 from rsuq_cli.sampling.engine import Engine, Indices
 from rsuq_cli.sampling.workers import Crew, Sampler, Solo
+from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 SHAPE = (1, 4, 4)
 

@@ -1,0 +1,1 @@
+"""What `import rsuq_cli` offers, without the command line."""

@@ -1,0 +1,208 @@
+"""What a certify run would do, cost and go on with, without doing it.
+
+Invariant: nothing is written, no database made or upgraded, and no sample counted: the warm-up that the estimates come
+from has noise of its own. What `certify` would refuse before sampling is refused here, in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, Sums, encode
+from rsuq_cli.jobs.certify import Prepared, prepared, warm_rate
+from rsuq_cli.results.database import Database, open_for_lookup
+from rsuq_cli.results.rows import RunHandle
+from rsuq_cli.results.writer import find_runs
+from rsuq_cli.run.data import SPREAD
+from rsuq_cli.run.edges import serves
+from rsuq_cli.run.network.recognition import recognised
+from rsuq_cli.run.record import configuration_hash
+from rsuq_cli.run.request import CertifyRequest
+from rsuq_cli.run.watcher import Watcher
+from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, chosen_thresholds, draws_for
+
+# Inputs that the size of the evidence is measured on.
+_MEASURED = 3
+# Of a certificate's row in the database with what points at it, measured on a large run.
+_CERTIFICATE_BYTES = 130
+
+
+@dataclass(frozen=True)
+class CertifyPlan:
+    """A run as it would be: what is certified and how, what there is of it, and what the rest costs.
+
+    `thresholds` are θ by measure where a run has them already, else they would be calibrated to `coverages` with
+    `calibration_samples` noisy copies of held-out inputs. `run_id` is the run that would go on, None for a new one, and
+    `finished` of its inputs are done. `samples` are still to be drawn (at most, with a stopping rule), which takes
+    about `seconds` at the `samples_per_second` of a short warm-up, and adds about `bytes` to the database. `ceiling` is
+    the largest radius that n allows, `sigma` and it in pixel units.
+    """
+
+    model: str
+    checkpoint_id: int | None
+    weights: str
+    dataset: str
+    split: str
+    skip: int
+    limit: int | None
+    spread: bool
+    inputs: int
+    subset_sha256: str
+    sigma: float
+    noise: str
+    n0: int
+    n: int
+    seed: int
+    stopping: Mapping[str, Any] | None
+    measures: tuple[str, ...]
+    threshold: float | None
+    coverages: tuple[float, ...]
+    thresholds: Mapping[str, list[float]]
+    calibration_samples: int
+    rule: str
+    competitors: str
+    alpha: float
+    family_size: int
+    ceiling: float
+    device: str
+    precision: str
+    batch_size: int
+    workers: int
+    compiled: bool
+    run_id: int | None
+    finished: int
+    samples: int
+    samples_per_second: float
+    seconds: float
+    bytes: int
+    warnings: tuple[str, ...] = field(default=())
+
+
+def certify_plan(request: CertifyRequest, database: str | Path | None, watcher: Watcher) -> CertifyPlan:
+    """Returns what `certify_run` would do with this request; raises what it would raise before its first sample."""
+    ready = prepared(request, database, watcher)
+    with open_for_lookup(database) as db:
+        known = [] if db is None or request.fresh else _known(db, ready, watcher)
+    going_on = next((run for run in known if _serves(run, request)), None)
+    thresholds: dict[str, list[float]] = {}
+    if going_on:
+        edges = {measure: MeasureEdges(*stored) for measure, stored in going_on.edges.items()}
+        for one in chosen_thresholds(
+            edges, request.measures, threshold=request.threshold, coverages=request.wanted_coverages
+        ):
+            thresholds.setdefault(one.measure, []).append(one.value)
+    elif request.threshold is not None:
+        thresholds = {measure: [request.threshold] for measure in request.measures}
+    finished = len(going_on.finished) if going_on else 0
+    return _plan(request, ready, going_on, finished, thresholds)
+
+
+def _plan(
+    request: CertifyRequest, ready: Prepared, going_on: RunHandle | None, finished: int,
+    thresholds: Mapping[str, list[float]],
+) -> CertifyPlan:  # fmt: skip
+    opened, split, engine, configuration = ready.opened, ready.split, ready.engine, ready.configuration
+    todo = len(split) - finished
+    samples = todo * (request.n0 + request.n)
+    calibration = 0 if going_on else _calibration_samples(len(opened.dataset.calibration_indices))
+    rate = warm_rate(engine, split, request.n0 + request.n) * max(1, request.sources.workers)
+    method = request.method.of_run(configuration)
+    scorings = len(request.measures) * max(1, len(request.wanted_coverages))
+    size = todo * (_evidence_bytes(request, ready) + scorings * _CERTIFICATE_BYTES) if todo else 0
+    return CertifyPlan(
+        model=opened.model.spec,
+        checkpoint_id=opened.checkpoint.id if opened.checkpoint else None,
+        weights=opened.model.source,
+        dataset=opened.dataset_name,
+        split=request.split,
+        skip=request.skip,
+        limit=request.limit,
+        spread=bool(configuration.get(SPREAD)),
+        inputs=len(split),
+        subset_sha256=split.sha256(),
+        sigma=request.sigma,
+        noise=request.noise,
+        n0=request.n0,
+        n=request.n,
+        seed=request.seed,
+        stopping=configuration.get("stopping"),
+        measures=request.measures,
+        threshold=request.threshold,
+        coverages=request.wanted_coverages,
+        thresholds=thresholds,
+        calibration_samples=calibration,
+        rule=method.rule,
+        competitors=method.competitors,
+        alpha=method.alpha,
+        family_size=method.family_size,
+        ceiling=method.ceiling(request.n),
+        device=str(engine.device),
+        precision=engine.precision,
+        batch_size=engine.batch_size,
+        workers=request.sources.workers,
+        compiled=engine.preparation.compiled,
+        run_id=going_on.id if going_on else None,
+        finished=finished,
+        samples=samples,
+        samples_per_second=rate,
+        seconds=(samples + calibration) / rate,
+        bytes=round(size),
+        warnings=opened.warnings,
+    )
+
+
+def _known(db: Database, ready: Prepared, watcher: Watcher) -> list[RunHandle]:
+    return find_runs(db, configuration_hash(recognised(db, ready.configuration, watcher)))
+
+
+def _serves(run: RunHandle, request: CertifyRequest) -> bool:
+    edges = {measure: MeasureEdges(*stored) for measure, stored in run.edges.items()}
+    return all(serves(edges[measure], request) for measure in request.measures)
+
+
+def _calibration_samples(inputs: int) -> int:
+    taken = len(range(0, inputs, max(1, inputs // SAMPLES)))
+    return taken * draws_for(taken)
+
+
+def _evidence_bytes(request: CertifyRequest, ready: Prepared) -> float:
+    """Returns how large the packed evidence of an input is, from a batch of warm-up noise on each of a few inputs."""
+    split, engine = ready.split, ready.engine
+    chosen = np.unique(np.linspace(0, len(split) - 1, _MEASURED).round().astype(np.int64))
+    draws = min(request.n0 + request.n, engine.batch_size)
+    answers = engine.answers(split.images[chosen], split.indices[chosen], draws=draws)
+    edges = calibrated_edges(
+        answers.values, thresholds={}, coverages=request.wanted_coverages
+    )  # about as many bins as the run's own
+    sizes = []
+    for at in range(len(chosen)):
+        own = slice(at * draws, (at + 1) * draws)
+        classes = np.maximum(answers.classes[own], 0)
+        histograms = {
+            name: _histogram(classes, np.searchsorted(e.edges, answers.values[name][own]), len(e.edges) + 1,
+                             engine.num_classes, request.n0, request.n)
+            for name, e in edges.items()
+        }  # fmt: skip
+        sizes.append(len(encode(histograms, _sums(engine.num_classes))))
+    return float(np.mean(sizes))
+
+
+def _sums(num_classes: int) -> Sums:
+    """Returns sums that take as much room as real ones."""
+    random = np.random.default_rng(0).integers(10**11, 10**12, size=(2, num_classes + len(MEASURES)))
+    return Sums(
+        {name: (int(random[0, at]), int(random[1, at])) for at, name in enumerate(MEASURES)}, random[:, len(MEASURES) :]
+    )
+
+
+def _histogram(classes: Any, bins: Any, width: int, num_classes: int, n0: int, n: int) -> Histogram:
+    """Returns counts of so many samples that are spread over classes and bins as a few are."""
+    cells = np.bincount(classes * width + bins, minlength=num_classes * width).reshape(num_classes, width)
+    share = cells / max(1, len(classes))
+    return Histogram(np.ceil(share * n0).astype(np.int64), np.ceil(share * n).astype(np.int64))

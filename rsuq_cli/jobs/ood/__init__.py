@@ -1,0 +1,1 @@
+"""Out-of-distribution detection, from a request to stored figures."""

@@ -1,0 +1,56 @@
+"""What a training would do and go on with, without doing it. Invariant: nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rsuq_cli.jobs.train import TrainRequest, prepared
+from rsuq_cli.results.checkpoints import list_checkpoints
+from rsuq_cli.results.database import open_for_lookup
+from rsuq_cli.run.watcher import Watcher
+from rsuq_cli.training.resume import load_state
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """A training as it would be, on so many `inputs`; `settings` are those of the loop.
+
+    `finished_epochs` are kept of an interrupted one, which goes on after them where network and data are what they
+    were; `seconds` is what the rest takes by them, None where there are none. `checkpoints` are those that there are
+    for the same model, data and sigma.
+    """
+
+    model: str
+    dataset: str
+    inputs: int
+    settings: dict[str, Any]
+    device: str
+    folder: str
+    finished_epochs: int
+    seconds: float | None
+    checkpoints: tuple[int, ...]
+
+
+def train_plan(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> TrainPlan:
+    """Returns what `train_run` would do with this request; raises what it would raise before its first epoch."""
+    ready = prepared(request, database, watcher)
+    state = load_state(ready.resume_file) if ready.resume_file.exists() and not request.fresh else None
+    history = state.history if state else ()
+    mean = sum(one.seconds for one in history) / len(history) if history else None
+    with open_for_lookup(database) as db:
+        known = [] if db is None else list_checkpoints(db)
+    model = request.sources.model
+    same = [c.id for c in known if (c.model, c.dataset, c.sigma) == (model, ready.name, request.sigma)]
+    return TrainPlan(
+        model=model,
+        dataset=ready.name,
+        inputs=len(ready.dataset.indices("train")),
+        settings=asdict(ready.settings),
+        device=str(ready.device),
+        folder=str(ready.folder),
+        finished_epochs=len(history),
+        seconds=None if mean is None else mean * (ready.settings.epochs - len(history)),
+        checkpoints=tuple(same),
+    )

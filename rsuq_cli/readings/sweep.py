@@ -1,0 +1,293 @@
+"""Figures of stored evidence at many thresholds at once, and the best threshold.
+
+Invariant: nothing is sampled and nothing is stored. Where a threshold is chosen, it is chosen on one half of the inputs
+and its figures are of the other half, so that luck in the choice is not in the figures; which half an input is in
+depends on its number alone. One threshold is chosen for all inputs, never one for each: the threshold is a part of the
+classifier that is certified, and one chosen anew at the attacked point would make another classifier, about which the
+ball says nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rsuq_cli.certificates.certificate import Certificates, Method, certify_each
+from rsuq_cli.certificates.evidence import Counts, MeasureEdges, counts_at_all, counts_at_some, decode
+from rsuq_cli.certificates.intervals import wilson_interval
+from rsuq_cli.errors import BadInput
+from rsuq_cli.readings.request import Best
+from rsuq_cli.readings.totals import GUARANTEES, Counter, Totals
+from rsuq_cli.results.database import Database
+from rsuq_cli.results.queries import CurvePoint, Share
+from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.writer import load_evidence
+
+Integers = npt.NDArray[np.int64]
+# Cells of a measure's histograms that are worked on at a time: few enough to stay in the processor's cache.
+_CELLS = 200_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One measure read in one way, at the bin edges `positions` `[T]`, ascending."""
+
+    measure: str
+    edges: MeasureEdges
+    positions: Integers
+    method: Method
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a threshold was chosen, among how many of how many measures, on how many inputs, and its figure there."""
+
+    best: str
+    at_coverage: float
+    measures: int
+    candidates: int
+    chosen_on: int
+    value_there: float | None
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """The figures of a run's inputs at one threshold; names and meanings are those of `results.queries.Figures`.
+
+    `choice` says how the threshold was chosen; the figures are then those of the other inputs.
+    """
+
+    run: RunRow
+    measure: str
+    threshold: float
+    threshold_coverage: float | None
+    method: Method
+    inputs: int
+    sample_coverage: float
+    acr_standard: float
+    acr_cc: float
+    acr_ncl: float
+    gain: float | None
+    cc_cost: float | None
+    shares: Mapping[str, Share]
+    curves: Mapping[str, tuple[CurvePoint, ...]]
+    choice: Choice | None = None
+
+
+def sweep(db: Database, run: RunRow, plans: Sequence[Plan], radii: Sequence[float]) -> list[SweepPoint]:
+    """Returns the figures at every threshold of every plan, over all inputs, with curves at `radii` in pixel units."""
+    counters = [_counter(radii) for _ in plans]
+    for page in _pages(db, run.id, {plan.measure for plan in plans}):
+        for place, certificates in _certificates(page, plans):
+            counters[place].add(page.inputs, page.labels, certificates)
+    return [
+        _point(run, plan, totals, at, radii)
+        for plan, totals in zip(plans, [counter.totals() for counter in counters], strict=True)
+        for at in range(len(plan.positions))
+    ]
+
+
+def best_thresholds(
+    db: Database, run: RunRow, plans: Sequence[Plan], best: Best, radii: Sequence[float]
+) -> list[SweepPoint]:
+    """Returns each plan's figures at the threshold that `best` asks for.
+
+    Raises:
+        BadInput: a half of the inputs is empty, or no threshold answers as many samples as asked.
+    """
+    return [_best_of(run, [choice], best, radii) for choice in _weighed(db, run, plans, best, radii)]
+
+
+def best_measures(
+    db: Database, run: RunRow, plans: Sequence[Plan], best: Best, radii: Sequence[float]
+) -> list[SweepPoint]:
+    """Returns, for each rule, the figures of the best threshold of the best measure, both chosen on the one half.
+
+    Measures without a threshold that answers enough are passed over; raises BadInput as `best_thresholds` does.
+    """
+    weighed = _weighed(db, run, plans, best, radii, skip=True)
+    by_method: dict[Method, list[_Weighed]] = {}
+    for one in weighed:
+        by_method.setdefault(one.plan.method, []).append(one)
+    return [_best_of(run, several, best, radii) for several in by_method.values()]
+
+
+class _Weighed(NamedTuple):
+    """A plan with the totals of both halves, the edges that answer enough, and the figure to choose by at each."""
+
+    plan: Plan
+    here: Totals
+    chosen_on: int
+    allowed: Integers
+    figure: npt.NDArray[np.float64]
+
+
+def _weighed(
+    db: Database, run: RunRow, plans: Sequence[Plan], best: Best, radii: Sequence[float], *, skip: bool = False
+) -> list[_Weighed]:
+    choosing, reporting = _counted(db, run, plans, radii)
+    if not choosing or not reporting:
+        raise BadInput(f"run {run.id} has too few inputs to choose on one half and report on the other",
+                       "name the thresholds with --threshold or --coverage")  # fmt: skip
+    enough = [np.flatnonzero(there.sample_coverage >= best.at_coverage - 1e-12) for there in choosing]
+    found = []
+    for plan, there, here, allowed in zip(plans, choosing, reporting, enough, strict=True):
+        if len(allowed):
+            figure = np.asarray(getattr(there, best.criterion), dtype=np.float64)[allowed]
+            found.append(_Weighed(plan, here, there.inputs, allowed, figure))
+        elif not (skip and any(map(len, enough))):
+            raise BadInput(
+                f"no threshold of {plan.measure} answers {best.at_coverage:g} of the samples",
+                f"the most that one answers is {there.sample_coverage.max():.4f}",
+            )
+    return found
+
+
+def _best_of(run: RunRow, weighed: Sequence[_Weighed], best: Best, radii: Sequence[float]) -> SweepPoint:
+    known = [np.where(np.isnan(one.figure), -np.inf, one.figure) for one in weighed]
+    first = max(range(len(weighed)), key=lambda place: known[place].max())
+    chosen, at = weighed[first], int(np.argmax(known[first]))
+    candidates = sum(len(one.allowed) for one in weighed)
+    value = _number(float(chosen.figure[at]))
+    choice = Choice(best.criterion, best.at_coverage, len(weighed), candidates, chosen.chosen_on, value)
+    return _point(run, chosen.plan, chosen.here, int(chosen.allowed[at]), radii, choice)
+
+
+def in_choosing_half(input_index: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Returns which inputs thresholds are chosen on: about half, by a hash of the number of the input `[N]`."""
+    names = (str(int(index)).encode() for index in np.atleast_1d(input_index))
+    return np.array([hashlib.blake2b(name, digest_size=1).digest()[0] % 2 == 0 for name in names], dtype=np.bool_)
+
+
+def _counted(
+    db: Database, run: RunRow, plans: Sequence[Plan], radii: Sequence[float]
+) -> tuple[list[Totals], list[Totals]]:
+    """Returns the totals of the choosing half and of the reporting half; none where a half is empty."""
+    halves = [[_counter(radii) for _ in plans] for _ in range(2)]
+    filled = [False, False]
+    for page in _pages(db, run.id, {plan.measure for plan in plans}):
+        choosing = in_choosing_half(page.inputs)
+        for half, inside in enumerate((choosing, ~choosing)):
+            if not inside.any():
+                continue
+            filled[half] = True
+            for place, certificates in _certificates(page.where(inside), plans):
+                halves[half][place].add(page.inputs[inside], page.labels[inside], certificates)
+    first, second = ([c.totals() for c in half] if full else [] for half, full in zip(halves, filled, strict=True))
+    return first, second
+
+
+class _Page(NamedTuple):
+    """Evidence of some inputs: numbers and labels `[N]`, and for each measure the two histograms `[N, K, bins]`.
+
+    `unanswered` `[N]` counts, for the same two streams, the samples that are in no bin.
+    """
+
+    inputs: Integers
+    labels: Integers
+    histograms: Mapping[str, tuple[Integers, Integers]]
+    unanswered: tuple[Integers, Integers]
+
+    def where(self, inside: npt.NDArray[np.bool_]) -> _Page:
+        kept = {name: (first[inside], second[inside]) for name, (first, second) in self.histograms.items()}
+        first, second = self.unanswered
+        return _Page(self.inputs[inside], self.labels[inside], kept, (first[inside], second[inside]))
+
+
+def _pages(db: Database, run_id: int, measures: set[str]) -> Iterator[_Page]:
+    evidence = load_evidence(db, run_id)
+    size = 1
+    while rows := list(islice(evidence, size)):
+        decoded = [decode(row.counts, measures) for row in rows]
+        stacked = {
+            name: (np.stack([one[name][0] for one in decoded]), np.stack([one[name][1] for one in decoded]))
+            for name in measures
+        }
+        first, second = np.array([next(iter(one.values())).unanswered for one in decoded]).T
+        inputs, labels = np.array([row.input_index for row in rows]), np.array([row.label for row in rows])
+        yield _Page(inputs, labels, stacked, (first, second))
+        size = max(1, min(256, _CELLS // max(one.estimation.size for one in decoded[0].values())))
+
+
+def _certificates(page: _Page, plans: Sequence[Plan]) -> Iterator[tuple[int, Certificates]]:
+    """Yields each plan's place and certificates `[N, T]`; what several rules share is computed once."""
+    together: dict[tuple[str, bytes], list[int]] = {}
+    for place, plan in enumerate(plans):
+        together.setdefault((plan.measure, plan.positions.tobytes()), []).append(place)
+    for (measure, _), places in together.items():
+        first, second = (
+            _votes(one, plans[places[0]].positions, unanswered)
+            for one, unanswered in zip(page.histograms[measure], page.unanswered, strict=True)
+        )
+        yield from zip(places, certify_each(first, second, [plans[place].method for place in places]), strict=True)
+
+
+def _votes(histograms: Integers, positions: Integers, unanswered: Integers) -> Counts:
+    if len(positions) == histograms.shape[-1] - 1:
+        return counts_at_all(histograms, unanswered)  # a view; picking edges copies
+    return counts_at_some(histograms, positions, unanswered)
+
+
+def _counter(radii: Sequence[float]) -> Counter:
+    nothing = np.empty(0)
+    return Counter(np.unique(np.asarray(radii, dtype=np.float64)), nothing, nothing.astype(np.int64))
+
+
+def _point(
+    run: RunRow, plan: Plan, totals: Totals, at: int, radii: Sequence[float], choice: Choice | None = None
+) -> SweepPoint:
+    edge = int(plan.positions[at])
+    calibrated = float(plan.edges.coverages[edge]) if plan.edges.coverages[-1] > 0 else None
+    return SweepPoint(
+        run=run,
+        measure=plan.measure,
+        threshold=float(plan.edges.edges[edge]),
+        threshold_coverage=calibrated,
+        method=plan.method,
+        inputs=totals.inputs,
+        sample_coverage=float(totals.sample_coverage[at]),
+        acr_standard=float(totals.acr_standard[at]),
+        acr_cc=float(totals.acr_cc[at]),
+        acr_ncl=float(totals.acr_ncl[at]),
+        gain=_number(float(totals.gain[at])),
+        cc_cost=_number(float(totals.cc_cost[at])),
+        shares=_shares(totals, at),
+        curves={f"certified_{name}": _curve(totals, name, at, radii) for name in GUARANTEES},
+        choice=choice,
+    )
+
+
+def _shares(totals: Totals, at: int) -> dict[str, Share]:
+    answered, inputs = int(totals.answered[at]), totals.inputs
+    observed: dict[str, tuple[Any, int]] = {
+        "accuracy": (totals.correct[at], inputs),
+        "clean_accuracy": (totals.standard_correct[at], inputs),
+        "coverage": (answered, inputs),
+        "abstention": (inputs - answered, inputs),
+        "undecided": (totals.undecided[at], inputs),
+        "at_ceiling": (totals.at_ceiling[at], inputs),
+    }
+    if answered:
+        observed["accuracy_answered"] = (totals.correct[at], answered)
+    successes, of = (np.array(values) for values in zip(*observed.values(), strict=True))
+    low, high = wilson_interval(successes, of)
+    return {name: Share(float(successes[i] / of[i]), float(low[i]), float(high[i])) for i, name in enumerate(observed)}
+
+
+def _curve(totals: Totals, guarantee: str, at: int, radii: Sequence[float]) -> tuple[CurvePoint, ...]:
+    reached = totals.reached[guarantee][at][np.searchsorted(totals.radii, np.asarray(radii, dtype=np.float64))]
+    low, high = wilson_interval(reached, totals.inputs)
+    return tuple(
+        CurvePoint(float(radius), float(reached[i] / totals.inputs), float(low[i]), float(high[i]))
+        for i, radius in enumerate(radii)
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -1,0 +1,1 @@
+"""Out-of-distribution figures as tables."""

@@ -1,0 +1,86 @@
+"""The page: everything about some scorings in one file that works from disk and by mail.
+
+Invariant: the file refers to nothing outside of itself, and its content security policy forbids it to. What users
+named reaches it as escaped text or as JSON in which no tag can begin. The same results give the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from rsuq_cli.console import Table
+from rsuq_cli.readings.dossier import Dossier
+from rsuq_cli.readings.evidence import Reading
+from rsuq_cli.readings.images import Images
+from rsuq_cli.reports.names import reading_names
+from rsuq_cli.reports.page.answers import answers_html
+from rsuq_cli.reports.page.audits import audits_html
+from rsuq_cli.reports.page.data import Galleries, page_data
+from rsuq_cli.reports.page.detection import detections_html, promises_data
+from rsuq_cli.reports.page.settings import runs_html, table_html
+from rsuq_cli.reports.page.training import training_data, training_html
+from rsuq_cli.results.exhibits import Scores
+from rsuq_cli.results.queries import Figures
+from rsuq_cli.version import __version__
+
+_ASSETS = "assets"
+# In this order; the last one starts what the others define.
+_SCRIPTS = ("charts", "numbers", "figures", "curves", "gallery", "detection", "training", "page")
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+
+
+@dataclass(frozen=True)
+class PageContent:
+    """What a page shows: readings and the figures they come from, their table, galleries by scoring, images by run.
+
+    `dossiers` has one scoring of each run, with what is recorded beside it.
+    """
+
+    readings: Sequence[Reading]
+    figures: Sequence[Figures]
+    table: Table
+    foreign: Sequence[Scores]
+    galleries: Galleries
+    images: Mapping[int, Images]
+    dossiers: Sequence[Dossier]
+
+
+def page_html(content: PageContent) -> str:
+    """Returns the page."""
+    named = list(zip(reading_names(content.readings), content.readings, strict=True))
+    asked = [point.radius for point in content.figures[0].certified_standard]
+    runs = {reading.run.id: reading.run for reading in content.readings}
+    dossiers = content.dossiers
+    data = page_data(named, content.foreign, content.galleries, content.images, asked)
+    data |= {"promises": promises_data(dossiers), "training": training_data(dossiers)}
+    parts = {
+        "title": "rsuq report",
+        "settings": escape(content.table.title),
+        "answers": answers_html(dossiers),
+        "audits": audits_html(dossiers),
+        "detections": detections_html(dossiers),
+        "training": training_html(dossiers),
+        "table": table_html(content.table),
+        "runs": runs_html(list(runs.values()), content.figures),
+        "footer": f"Made by rsuq {__version__}; scorings: {len(content.figures)}, runs: {len(runs)}.",
+        "data": script_json(data),
+        "style": _asset("page.css"),
+        "script": "\n".join(_asset(f"{name}.js") for name in _SCRIPTS),
+    }
+    # In one pass: what is put in is never looked at again.
+    return _PLACE.sub(lambda place: parts[place[1]], _asset("page.html"))
+
+
+def script_json(data: Any) -> str:
+    """Returns JSON that can stand inside a script element: no tag or comment can begin in it."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _asset(name: str) -> str:
+    return files("rsuq_cli.reports.page").joinpath(_ASSETS, name).read_text(encoding="utf-8")

@@ -1,0 +1,33 @@
+"""A stored configuration, read: which of its parts make a run the one that it is, and where a network was.
+
+Invariant: what only helps to find things again is no part of what makes a run, so that a moved file, or a run from
+before something was recorded, is the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rsuq_cli.fingerprint import Fingerprint
+from rsuq_cli.run.data import IMAGE_SIZE
+from rsuq_cli.run.network.recorded_normalisation import NORMALISATION, tells_apart
+
+# What the network computes.
+FINGERPRINT = "fingerprint"
+# Where the source of a user's own network was.
+FACTORY_FILE = "factory_file"
+
+
+def hashed_part(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what the evidence depends on."""
+    # The size of the images is in the data set's name, and what a file holds counts, not where it lies; the usual
+    # normalisation was not always recorded.
+    ignored = {IMAGE_SIZE, FACTORY_FILE} | (set() if tells_apart(configuration) else {NORMALISATION})
+    return {name: value for name, value in configuration.items() if name not in ignored}
+
+
+def recorded_fingerprint(configuration: Mapping[str, Any]) -> Fingerprint | None:
+    """Returns the answers to the probes that a configuration holds; None where it is from before they were recorded."""
+    stored = configuration.get(FINGERPRINT)
+    return None if stored is None else Fingerprint.of_json(stored)

@@ -1,0 +1,75 @@
+"""Whether a network is the one that a stored run, or a checkpoint, is about.
+
+Invariant: one network means equal weights, an equal file, and equal answers to the probes within rounding. Where a run
+has no answers on record, only a model of the zoo is taken on its weights: a user's own function may have changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.fingerprint import Fingerprint
+from rsuq_cli.models.custom import is_custom
+from rsuq_cli.results.database import Database
+from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.writer import configurations_of
+from rsuq_cli.run.configuration import FINGERPRINT, hashed_part, recorded_fingerprint
+from rsuq_cli.run.watcher import Watcher
+
+
+def recognised(db: Database, configuration: dict[str, Any], watcher: Watcher, *, fresh: bool = False) -> dict[str, Any]:
+    """Returns the configuration with the fingerprint that runs of the same evidence have, so that they are found.
+
+    The answers to the probes differ from machine to machine in their last digits, so those that are on record stand.
+    Without such a run it is returned as it is, and a line says so where a run has the same weights and file, and is of
+    another network. With `fresh`, only a run that has a fingerprint on record will do.
+    """
+    own = recorded_fingerprint(configuration)
+    assert own is not None
+    wanted = _other_parts(json.loads(json.dumps(configuration)))
+    others: list[str] = []
+    for run_id, stored in configurations_of(db, configuration["kind"], configuration["model"], configuration["sigma"]):
+        if _other_parts(stored) != wanted:
+            continue
+        known = recorded_fingerprint(stored)
+        if known is None:
+            if not is_custom(configuration["model"]):
+                return configuration if fresh else _without_fingerprint(configuration)
+            others.append(f"run {run_id} is from before what a network computes was recorded: this is a new run")
+        elif known.agrees(own):
+            return configuration | {FINGERPRINT: stored[FINGERPRINT]}
+        else:
+            others.append(
+                f"run {run_id} has the same weights and file, but its network computed something else: "
+                "this is a new run"
+            )
+    if others:
+        watcher.say(others[0])
+    return configuration
+
+
+def check_same_network(run: RunRow, found: Fingerprint, watcher: Watcher) -> None:
+    """Raises BadInput where the network's answers are not those of the run's; says so where the run has none."""
+    known = recorded_fingerprint(run.configuration)
+    if known is None:
+        if is_custom(run.model):
+            watcher.say(
+                f"run {run.id} is from before what a network computes was recorded: "
+                f"{run.model} is compared with it by weights and file alone"
+            )
+    elif not known.agrees(found):
+        raise BadInput(
+            f"{run.model} computes something else than in run {run.id}, with the same weights and file",
+            "bring back the code that it imports, or certify it anew",
+        )
+
+
+def _other_parts(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    return _without_fingerprint(hashed_part(configuration))
+
+
+def _without_fingerprint(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in configuration.items() if name != FINGERPRINT}

@@ -1,0 +1,112 @@
+"""What a run is recorded with: everything that its evidence depends on, and the row that holds it.
+
+Invariant: runs with the same configuration have the same evidence, so a command finds the run that it goes on with by
+the hash of its configuration. Alpha, thresholds and the batch size of a plain forward pass are not among it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal
+
+from rsuq_cli.certificates.evidence import MeasureEdges
+from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.models.checkpoints import library_versions
+from rsuq_cli.results.rows import NewRun
+from rsuq_cli.run.configuration import FACTORY_FILE, FINGERPRINT, hashed_part
+from rsuq_cli.run.data import IMAGE_SIZE
+from rsuq_cli.run.network.recorded_normalisation import recorded
+from rsuq_cli.run.request import CertifyRequest
+from rsuq_cli.run.sources import Opened
+from rsuq_cli.sampling.engine import Engine
+from rsuq_cli.sampling.noise import BLOCK
+from rsuq_cli.spelling import spelled
+from rsuq_cli.uncertainty.thresholds import SAMPLES
+
+# Which images calibrated.
+CALIBRATION = "calibration_indices_sha256"
+
+
+def configuration_of(
+    kind: Literal["certify", "ood"], request: CertifyRequest, opened: Opened, engine: Engine, **own: Any
+) -> dict[str, Any]:
+    """Returns everything that the evidence of a run depends on; `own` is what only runs of this kind have."""
+    return {
+        "kind": kind,
+        "model": opened.model.spec,
+        "weights_sha256": opened.model.weights_sha256,
+        "source_sha256": opened.model.source_sha256,
+        FINGERPRINT: opened.fingerprint.to_json(),
+        **recorded(opened.model.normalisation),
+        "dataset": opened.dataset_name,
+        IMAGE_SIZE: opened.image_size,
+        "split": request.split,
+        CALIBRATION: calibration_sha256(opened.dataset),
+        "calibration_samples": SAMPLES,
+        "sigma": request.sigma,
+        "n0": request.n0,
+        "n": request.n,
+        "seed": request.seed,
+        "noise": request.noise,
+        "noise_block": BLOCK,
+        "preparation": asdict(engine.preparation),
+        # A compiler may choose other kernels for another batch size; the plain forward pass does not.
+        **({"batch_size": engine.batch_size} if engine.preparation.compiled else {}),
+        # Not which one: evidence of a run comes from one kind of device.
+        "device": engine.device.type,
+        "precision": engine.precision,
+        # Of one evidence, but not of one reading: what is opened again has these names.
+        **({"class_names": list(opened.dataset.class_names)} if opened.renamed else {}),
+        **({"untrained": True} if opened.untrained else {}),
+        **({FACTORY_FILE: spelled(opened.model.source_file)} if opened.model.source_file else {}),
+        **own,
+    }
+
+
+def calibration_sha256(dataset: Dataset) -> str:
+    """Returns the hash of which images calibrate."""
+    return hashlib.sha256(dataset.calibration_indices.tobytes()).hexdigest()
+
+
+def configuration_hash(configuration: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of a configuration, whatever the order of its parts."""
+    return hashlib.sha256(json.dumps(hashed_part(configuration), sort_keys=True).encode()).hexdigest()
+
+
+def new_run(
+    request: CertifyRequest, opened: Opened, engine: Engine, configuration: Mapping[str, Any],
+    edges: Mapping[str, MeasureEdges], *, inputs: int, subset_sha256: str, checkpoint_id: int | None = None,
+) -> NewRun:  # fmt: skip
+    """Returns the row of a run with so many inputs; `subset_sha256` is the hash of the in-distribution ones.
+
+    The checkpoint is the one that was opened, unless another is named.
+    """
+    weights = opened.recipe.weights
+    if opened.checkpoint:
+        checkpoint_id = opened.checkpoint.id
+    return NewRun(
+        kind=configuration["kind"],
+        model=opened.model.spec,
+        dataset=opened.dataset_name,
+        split=request.split,
+        skip=request.skip,
+        subset_limit=request.limit,
+        inputs=inputs,
+        subset_sha256=subset_sha256,
+        sigma=request.sigma,
+        n0=request.n0,
+        n=request.n,
+        seed=request.seed,
+        device=str(engine.device),
+        precision=engine.precision,
+        versions=library_versions(),
+        configuration=configuration,
+        configuration_hash=configuration_hash(configuration),
+        edges=edges,
+        checkpoint_id=checkpoint_id,
+        source=str(weights.resolve()) if weights else opened.model.source,
+        class_names=opened.dataset.class_names,
+    )

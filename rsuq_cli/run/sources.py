@@ -1,0 +1,168 @@
+"""The model and the data that a run is about.
+
+Invariant: nothing is written here; a run that cannot start leaves every file as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from rsuq_cli.datasets.catalogue import open_dataset
+from rsuq_cli.datasets.dataset import Dataset, Split
+from rsuq_cli.datasets.fitted import original
+from rsuq_cli.datasets.names import kept_under
+from rsuq_cli.errors import BadInput
+from rsuq_cli.fingerprint import Fingerprint
+from rsuq_cli.models.fingerprint import fingerprint_of
+from rsuq_cli.models.loading import LoadedModel, open_model
+from rsuq_cli.results.rows import CheckpointRow
+from rsuq_cli.run.cautions import other_sigma
+from rsuq_cli.run.classes import matched
+from rsuq_cli.run.configuration import recorded_fingerprint
+from rsuq_cli.run.network.normalisation import normalised
+from rsuq_cli.run.network.own import is_drawn
+from rsuq_cli.run.network.weights import found_checkpoint, untrained_network
+from rsuq_cli.run.request import Sources
+from rsuq_cli.run.sampler import Recipe
+from rsuq_cli.run.unseen import seen_warning, unseen_calibration
+from rsuq_cli.run.watcher import Watcher
+from rsuq_cli.spelling import path_of
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data set, the name it is kept under, the size its images were resized to, a model, its checkpoint if ours.
+
+    `fingerprint` is what the model computes, `recipe` how another process opens the same model; `untrained` says that
+    its weights are random, `renamed` that classes have other names than it was trained with; `warnings` belong to
+    whatever is found out about it.
+    """
+
+    dataset: Dataset
+    dataset_name: str
+    image_size: int | None
+    model: LoadedModel
+    checkpoint: CheckpointRow | None
+    fingerprint: Fingerprint
+    recipe: Recipe
+    untrained: bool = False
+    renamed: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def which(self) -> str:
+        """The weights, in words."""
+        return f"checkpoint {self.checkpoint.id}" if self.checkpoint else Path(self.model.source).name
+
+    def seen(self, inputs: Split) -> str:
+        """Returns a line where the network was trained on some of the inputs, "" otherwise."""
+        return seen_warning(inputs, self.model.metadata, self.which)
+
+    def check_calibration(self, coverages: Sequence[float]) -> None:
+        """Raises BadInput, before the database is touched, where nothing can calibrate a threshold for a coverage."""
+        if not coverages or len(self.dataset.calibration_indices):
+            return
+        if len(original(self.dataset).calibration_indices):
+            raise BadInput(
+                f"{self.dataset.name} has too few calibration images that {self.which} was not trained on",
+                "give --threshold, or train anew on what the data set is now",
+            )
+        raise BadInput(
+            f"{self.dataset.name} has no calibration data to find a threshold for a coverage",
+            "give --threshold, or a data set with training data",
+        )
+
+
+def open_sources(sources: Sources, sigma: float, database: str | Path | None, watcher: Watcher) -> Opened:
+    """Returns data and model, the newest checkpoint trained for (model, data set, sigma) where no weights are named.
+
+    Raises BadInput where there is no such data set or model, no checkpoint (with the command that trains one), and for
+    a factory that draws its weights, unless that is asked for.
+    """
+    dataset = open_dataset(sources.dataset, data_dir=sources.data_dir, image_size=sources.image_size)
+    dataset.tell(watcher.say)
+    name = kept_under(dataset.name, sources.image_size)
+    found = found_checkpoint(sources, dataset, name, sigma, database)
+    checkpoint, notes = found.checkpoint, list(found.notes)
+    weights = path_of(checkpoint.file) if checkpoint else sources.weights
+    model = open_model(
+        sources.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=weights, file=sources.factory_file
+    )  # fmt: skip
+    untrained = weights is None and is_drawn(model, dataset.shape, dataset.num_classes, file=sources.factory_file)
+    if untrained and not sources.untrained:
+        raise untrained_network(sources, sigma, found.notes)
+    if checkpoint:
+        notes.append(f"checkpoint {checkpoint.id}: {path_of(checkpoint.file).name}")
+    elif weights is None and not untrained:
+        notes.append(
+            f"no checkpoint of {sources.model} for {name} at sigma {sigma:g}: using the factory's own weights"
+        )  # fmt: skip
+    which = f"checkpoint {checkpoint.id}" if checkpoint else Path(model.source).name
+    fitted = _fitted(dataset, name, model, which, sources)
+    for note in (*notes, *model.notes, *fitted.notes):
+        watcher.say(note)
+    dataset = fitted.dataset
+    model, warnings = normalised(model, dataset, sources, sigma, watcher)
+    fingerprint = fingerprint_of(model.module, dataset.shape)
+    cautions = [*fitted.warnings, *_cautions(sources, sigma, model, fingerprint, which)]
+    if untrained:
+        cautions.append("the network is untrained: its weights are those that its factory draws")
+    for caution in cautions:
+        watcher.say(f"warning: {caution}")
+    mean, std = model.normalisation or (None, None)
+    recipe = Recipe(
+        sources.model, dataset.shape, dataset.num_classes, weights, mean, std, model.weights_sha256, fingerprint,
+        sources.factory_file,
+    )  # fmt: skip
+    return Opened(
+        dataset, name, sources.image_size, model, checkpoint, fingerprint, recipe, untrained, fitted.renamed,
+        (*warnings, *cautions),
+    )  # fmt: skip
+
+
+class _Fitted(NamedTuple):
+    """The data as the network needs them, lines that cost nothing, and lines that belong to the run."""
+
+    dataset: Dataset
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    renamed: bool
+
+
+def _fitted(dataset: Dataset, name: str, model: LoadedModel, which: str, sources: Sources) -> _Fitted:
+    """Returns the data with the network's classes, by name, and calibration images that training did not see.
+
+    Raises BadInput where the network was trained for classes of other names.
+    """
+    notes, warnings = [_other_data(name, model, which)] if sources.weights else [], []
+    renamed = False
+    trained = sources.recorded_classes or model.metadata.get("class_names")
+    if isinstance(trained, (list, tuple)):
+        found = matched(dataset, list(map(str, trained)), which, renamed=sources.classes_renamed)
+        dataset, renamed = found.dataset, found.renamed
+        notes.append(found.note)
+        warnings.append(found.warning)
+    dataset, warning = unseen_calibration(dataset, name, model.metadata, which)
+    return _Fitted(dataset, tuple(filter(None, notes)), tuple(filter(None, (*warnings, warning))), renamed)
+
+
+def _other_data(name: str, model: LoadedModel, which: str) -> str:
+    """Returns a line where the weights say that they are of other data; a folder that moved is the same."""
+    trained = model.metadata.get("dataset")
+    if not isinstance(trained, str) or trained.rpartition("/")[2] == name.rpartition("/")[2]:
+        return ""
+    return f"{which} was trained on {trained}, and these are {name}"
+
+
+def _cautions(sources: Sources, sigma: float, model: LoadedModel, found: Fingerprint, which: str) -> list[str]:
+    """Returns what the weights file says of itself that does not agree with what is done with it."""
+    cautions = []
+    if sources.weights and (caution := other_sigma(model, sigma)):
+        cautions.append(caution)
+    known = recorded_fingerprint(model.metadata)
+    if known is not None and not known.agrees(found):
+        cautions.append(f"{model.spec} computes something else than when {which} was trained")
+    return cautions

@@ -1,0 +1,136 @@
+"""A stored run, opened again: its model and its inputs, known to be the ones that were certified.
+
+Invariant: what is returned has the hashes, and gives the answers, that the run recorded; anything else is refused,
+since a certificate is about one function on given inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsuq_cli.datasets.dataset import Dataset, Split
+from rsuq_cli.errors import BadInput
+from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.fingerprint import fingerprint_of
+from rsuq_cli.models.loading import LoadedModel, open_model
+from rsuq_cli.models.parts import located
+from rsuq_cli.results.database import Database
+from rsuq_cli.results.queries import run_row
+from rsuq_cli.results.rows import RunRow
+from rsuq_cli.run.configuration import FACTORY_FILE
+from rsuq_cli.run.data import inputs_of, open_data_of
+from rsuq_cli.run.network.recognition import check_same_network
+from rsuq_cli.run.network.recorded_normalisation import normalisation_of
+from rsuq_cli.run.sampler import Sampling
+from rsuq_cli.run.unseen import unseen_calibration
+from rsuq_cli.run.watcher import Watcher
+from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.sampling.forward import Preparation
+from rsuq_cli.spelling import path_of
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """A certify run with its data set and model; `sampling` is how it was sampled, on a device that is here."""
+
+    run: RunRow
+    dataset: Dataset
+    model: LoadedModel
+    sampling: Sampling
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether the guarantees are about 8-bit inputs only."""
+        return self.sampling.noise == "grid"
+
+    def subset(self) -> Split:
+        """Returns the run's inputs; raises BadInput where they are not what they were."""
+        return inputs_of(self.run, self.dataset)
+
+
+def certify_run_row(db: Database, run_id: int) -> RunRow:
+    """Returns a certify run that has evidence; raises BadInput for any other."""
+    run = run_row(db, run_id)
+    if run.kind != "certify":
+        raise BadInput(f"run {run_id} has no evidence: it is of the kind {run.kind}", "name a run of rsuq certify")
+    if not run.finished:
+        raise BadInput(f"run {run_id} has no evidence yet", "the rsuq certify command that began it goes on")
+    return run
+
+
+def reopen(
+    run: RunRow, watcher: Watcher, *, weights: Path | None = None, data_dir: Path | None = None,
+    device: str | None = None, batch_size: int | None = None,
+) -> Reopened:  # fmt: skip
+    """Returns the run's data set and model, on the device it ran on unless another is named.
+
+    `weights` says where the weights file is now. Raises BadInput where something is not there, or has changed.
+    """
+    configuration = run.configuration
+    place = resolve_device(run.device if device is None else device)
+    dataset = open_data_of(run, data_dir)
+    file = weights or _weights_file(run)
+    if file and not located(file).file.exists():
+        where = "" if file.is_absolute() else ", as seen from the folder it was certified in"
+        raise BadInput(f"the weights of run {run.id} are recorded at {file}{where}: not there", "give --weights")
+    mean, std = normalisation_of(configuration) or (None, None)
+    model = open_model(
+        run.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=file, mean=mean, std=std,
+        file=factory_file(run),
+    )  # fmt: skip
+    if run.split == "calibration":  # its images are those that training did not see
+        dataset = unseen_calibration(dataset, run.dataset, model.metadata, model.source).dataset
+    _check_unchanged(run, model)
+    check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
+    # A compiled forward pass was certified in batches of one size.
+    batch_size = configuration.get("batch_size", batch_size)
+    sampling = Sampling(
+        run.sigma, run.seed, str(configuration.get("noise", "gaussian")), place,
+        check_precision(run.precision, place), batch_size, _was_compiled(configuration), preparation_of(configuration),
+    )  # fmt: skip
+    return Reopened(run, dataset, model, sampling)
+
+
+def factory_file(run: RunRow) -> Path | None:
+    """Returns where the source of the run's own network was, as far as the run says."""
+    recorded = run.configuration.get(FACTORY_FILE)
+    if recorded is None and is_custom(run.model) and (run.source or "").endswith(".py"):
+        recorded = run.source  # before it was recorded by itself
+    return None if recorded is None else path_of(recorded)
+
+
+def _weights_file(run: RunRow) -> Path | None:
+    """Returns where the run's weights were; None for the weights that a factory makes by itself."""
+    if run.source is None or (is_custom(run.model) and (run.source == run.model or run.source.endswith(".py"))):
+        return None
+    return path_of(run.source)
+
+
+def _check_unchanged(run: RunRow, model: LoadedModel) -> None:
+    for what, key, found in (
+        ("weights", "weights_sha256", model.weights_sha256),
+        ("source", "source_sha256", model.source_sha256),
+    ):
+        recorded = str(run.configuration.get(key, ""))
+        if found != recorded:
+            raise BadInput(
+                f"the {what} of {run.model} are not those of run {run.id}: "
+                f"sha256 {found[:12] or 'none'}, recorded {recorded[:12] or 'none'}",
+                "give --weights with the old file, or certify the new one",
+            )
+
+
+def preparation_of(configuration: Mapping[str, Any]) -> Preparation | None:
+    """Returns what was done to the model of a run for speed, None where that was not recorded."""
+    stored = configuration.get("preparation")
+    if not stored:
+        return None
+    return Preparation(bool(stored.get("folded", False)), bool(stored.get("channels_last", False)))
+
+
+def _was_compiled(configuration: Any) -> bool:
+    preparation = configuration.get("preparation") or {}
+    return bool(preparation.get("compiled", False))
