@@ -32,6 +32,7 @@ def a_run(number: int = 1, *, family_size: int = 1, model: str = "cnn") -> OodRu
         warnings=None,
         name=None,
         note=None,
+        tags=(),
     )
     sets = ("held-out", "constant", "folder:/far/away/scenes")
     figures: dict[Key, Estimate] = {}
