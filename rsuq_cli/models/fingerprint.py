@@ -17,8 +17,10 @@ from rsuq_cli.fingerprint import Fingerprint
 PROBES = 12
 # Where smoothed classifiers live: from a little noise to more than the picture.
 NOISE_LEVELS = (0.125, 0.25, 0.5, 1.0)
-# Up to so many logits are kept one by one; of more classes the first few, and sums over all of them.
-MOST_LOGITS, FIRST_LOGITS, SUMS = 12, 8, 4
+# Up to so many logits are kept one by one; of more classes the first few, the largest, and sums over all of them.
+MOST_LOGITS, FIRST_LOGITS, SUMS = 12, 7, 2
+# A class that is this far behind the first is as good as masked: it would hide all others in a sum.
+_FAR_BEHIND = 50.0
 
 
 def fingerprint_of(module: nn.Module, shape: tuple[int, int, int]) -> Fingerprint:
@@ -50,4 +52,7 @@ def _summary(logits: torch.Tensor) -> torch.Tensor:
     if classes <= MOST_LOGITS:
         return logits
     angles = torch.arange(1, classes + 1, dtype=torch.float64)[:, None] * torch.arange(1, SUMS + 1) * math.sqrt(2)
-    return torch.cat([logits[:, :FIRST_LOGITS], logits @ (torch.cos(angles) / math.sqrt(classes))], dim=1)
+    weights = torch.cos(angles) / math.sqrt(classes)
+    top = logits.amax(dim=1, keepdim=True)
+    near = (logits - top).clamp_min(-_FAR_BEHIND)
+    return torch.cat([logits[:, :FIRST_LOGITS], top, logits @ weights, near @ weights], dim=1)

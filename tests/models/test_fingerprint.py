@@ -75,6 +75,23 @@ def test_one_of_a_thousand_logits_is_enough() -> None:
     assert not taken(Net(1000)).agrees(taken(Net(1000, after=last)))
 
 
+def masked(z: torch.Tensor) -> torch.Tensor:
+    """Leaves the last five classes in, as a network does that is meant for a part of its classes."""
+    return torch.cat([torch.full_like(z[:, :-5], -1e9), z[:, -5:]], dim=1)
+
+
+@pytest.mark.parametrize("classes", [6, 10, 13, 100])
+@pytest.mark.parametrize("common", [masked, lambda z: z + 1e4, lambda z: z - 1e5])
+def test_what_all_answers_have_in_common_hides_no_change(
+    classes: int, common: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    known = taken(Net(classes, after=common))
+    assert known.agrees(taken(Net(classes, after=lambda z: common(z * (1 + 1e-6)))))
+    assert not known.agrees(taken(Net(classes, after=lambda z: common(z.roll(1, 1)))))
+    assert not known.agrees(taken(Net(classes, after=lambda z: common(3 * z))))
+    assert not known.agrees(taken(Net(classes, before=lambda x: x.clamp(0, 1), after=common)))
+
+
 def test_answers_that_are_no_numbers_are_part_of_it() -> None:
     gamma = taken(Net(before=lambda x: x ** (1 / 2.2)))
     assert None in gamma.rows[0]
