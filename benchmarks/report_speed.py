@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from rsuq_cli.results.database import open_for_reading, open_for_writing
-from rsuq_cli.results.queries import figures
+from rsuq_cli.results.figures import figures
 from rsuq_cli.results.rows import NewRun, NewScoring, StoredEdges
 from rsuq_cli.results.writer import add_scoring, finish_run, start_run
 

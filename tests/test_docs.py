@@ -12,7 +12,7 @@ import typer
 
 from rsuq_cli.app import app
 from rsuq_cli.reports.comparison import figure_record
-from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.figures import Figures
 
 if TYPE_CHECKING:
     from conftest import Place

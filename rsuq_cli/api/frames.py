@@ -13,8 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from rsuq_cli.results.database import open_for_reading
+from rsuq_cli.results.figures import selected_figures
 from rsuq_cli.results.inputs import stream_inputs
-from rsuq_cli.results.queries import list_runs, run_row, selected_figures
+from rsuq_cli.results.runs import list_runs, run_row
 from rsuq_cli.results.selection import Selection
 
 _CURVES = {"standard": "certified_standard", "cc": "certified_cc", "ncl": "certified_ncl"}

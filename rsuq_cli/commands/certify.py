@@ -153,7 +153,7 @@ def certify(
     from rsuq_cli.jobs.certify import certify_run
     from rsuq_cli.reports.comparison import comparison_table, parse_radii
     from rsuq_cli.results.database import open_for_reading
-    from rsuq_cli.results.queries import figures
+    from rsuq_cli.results.figures import figures
 
     wanted = parse_radii(radii, [sigma])
     outcome = certify_run(request, db, Reporter())

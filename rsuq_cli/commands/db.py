@@ -64,7 +64,7 @@ def runs(db: options.Database = None, format: options.OutputFormat = "table") ->
     """List the runs, with how far they are; `rsuq runs` does more."""
     from rsuq_cli.reports.runs import runs_table
     from rsuq_cli.results.database import open_for_reading
-    from rsuq_cli.results.queries import list_runs
+    from rsuq_cli.results.runs import list_runs
 
     with open_for_reading(db) as results:
         runs_table(list_runs(results)).print(format)

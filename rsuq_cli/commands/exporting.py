@@ -38,7 +38,7 @@ def export(
     from rsuq_cli.reports.logs import log_lines
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.inputs import stream_inputs
-    from rsuq_cli.results.queries import run_row
+    from rsuq_cli.results.runs import run_row
     from rsuq_cli.results.selection import Selection, chosen_scorings
 
     with open_for_reading(db) as results:

@@ -36,7 +36,7 @@ def import_logs(
     from rsuq_cli.jobs.importing import import_logs as store
     from rsuq_cli.reports.comparison import comparison_table
     from rsuq_cli.results.database import open_for_reading
-    from rsuq_cli.results.queries import figures
+    from rsuq_cli.results.figures import figures
 
     imported = store(ImportRequest(tuple(files), dataset, model, sigma, n0, n, alpha, source), db)
     for one in imported:

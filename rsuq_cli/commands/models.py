@@ -112,9 +112,9 @@ def export(
     from rsuq_cli.results.audits import audits_of
     from rsuq_cli.results.checkpoints import checkpoint_by_number, runs_by_checkpoint
     from rsuq_cli.results.database import open_for_reading
+    from rsuq_cli.results.figures import selected_figures
     from rsuq_cli.results.labels import number_named
     from rsuq_cli.results.ood_queries import ood_runs
-    from rsuq_cli.results.queries import selected_figures
     from rsuq_cli.results.selection import Selection
     from rsuq_cli.spelling import path_of
 

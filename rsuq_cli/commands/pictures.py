@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rsuq_cli.reports.page.data import Galleries
     from rsuq_cli.results.database import Database
     from rsuq_cli.results.exhibits import Scores
-    from rsuq_cli.results.queries import Figures
+    from rsuq_cli.results.figures import Figures
 
 
 @dataclass(frozen=True)

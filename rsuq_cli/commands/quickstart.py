@@ -31,8 +31,8 @@ def quickstart(
     from rsuq_cli.reports.ood.view import View
     from rsuq_cli.reports.quickstart import guide
     from rsuq_cli.results.database import open_for_reading
+    from rsuq_cli.results.figures import figures
     from rsuq_cli.results.ood_queries import ood_runs
-    from rsuq_cli.results.queries import figures
 
     reporter, request, elsewhere = Reporter(), certify_request(n, limit, device), ood_request(n, limit, device)
     trained(device, db, reporter)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rsuq_cli.console import Table
     from rsuq_cli.reports.layout import Layout
     from rsuq_cli.results.database import Database
-    from rsuq_cli.results.queries import Figures
+    from rsuq_cli.results.figures import Figures
     from rsuq_cli.results.selection import Selection
 
 
@@ -99,7 +99,7 @@ def report(
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.inputs import ceiling_shares, stream_inputs, where_inputs
     from rsuq_cli.results.inputs import per_class as figures_by_class
-    from rsuq_cli.results.queries import run_row
+    from rsuq_cli.results.runs import run_row
     from rsuq_cli.results.selection import Selection, moment, where_settings
 
     _one_view(
@@ -197,7 +197,7 @@ def _detection(
 def _found(results: Database, selection: Selection, sort: str | None, radii: str | None) -> list[Figures]:
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.reports.layout import sorted_by
-    from rsuq_cli.results.queries import selected_figures
+    from rsuq_cli.results.figures import selected_figures
     from rsuq_cli.results.selection import sigmas
 
     found = selected_figures(results, selection, parse_radii(radii, sigmas(results, selection)))

@@ -75,7 +75,8 @@ def rescore(
     from rsuq_cli.reports.comparison import comparison_table, parse_radii
     from rsuq_cli.reports.rescore import best_table, sweep_table
     from rsuq_cli.results.database import open_for_reading, open_for_writing
-    from rsuq_cli.results.queries import run_row, selected_figures
+    from rsuq_cli.results.figures import selected_figures
+    from rsuq_cli.results.runs import run_row
     from rsuq_cli.results.selection import Selection
 
     if best is None and at_coverage is not None:

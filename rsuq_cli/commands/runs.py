@@ -29,7 +29,7 @@ def list_(
     """List the runs, with how far they are; this is what `rsuq runs` alone does."""
     from rsuq_cli.reports.runs import runs_table
     from rsuq_cli.results.database import open_for_reading
-    from rsuq_cli.results.queries import list_runs, where_runs
+    from rsuq_cli.results.runs import list_runs, where_runs
 
     condition = None if where is None else where_runs(where)
     with open_for_reading(db) as results:
@@ -46,8 +46,9 @@ def show(run: options.RunNamed, db: options.Database = None, format: options.Out
     from rsuq_cli.results.audits import audits_of
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.deletion import hanging_on
+    from rsuq_cli.results.figures import selected_figures
     from rsuq_cli.results.labels import number_named
-    from rsuq_cli.results.queries import run_row, selected_figures
+    from rsuq_cli.results.runs import run_row
     from rsuq_cli.results.selection import Selection
 
     with open_for_reading(db) as results:
@@ -79,7 +80,7 @@ def delete(
     from rsuq_cli.results.database import open_for_reading, open_for_writing
     from rsuq_cli.results.deletion import check_deletable, delete_runs, hanging_on
     from rsuq_cli.results.labels import number_named
-    from rsuq_cli.results.queries import run_row
+    from rsuq_cli.results.runs import run_row
     from rsuq_cli.results.upkeep import back_up
 
     with open_for_reading(db) as results:

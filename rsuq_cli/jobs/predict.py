@@ -29,8 +29,8 @@ from rsuq_cli.models.loading import LoadedModel
 from rsuq_cli.readings.scoring import Decider, LabelledEvidence, Scored, sample_rows
 from rsuq_cli.results.database import open_for_reading
 from rsuq_cli.results.location import locate
-from rsuq_cli.results.queries import list_runs
 from rsuq_cli.results.rows import RunRow, SampleRow
+from rsuq_cli.results.runs import list_runs
 from rsuq_cli.results.selection import Selection, chosen_scorings
 from rsuq_cli.results.writer import load_edges
 from rsuq_cli.run.configuration import recorded_fingerprint

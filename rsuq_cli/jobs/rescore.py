@@ -18,8 +18,8 @@ from rsuq_cli.readings.request import RescoreRequest
 from rsuq_cli.readings.scoring import Scored, score_stored
 from rsuq_cli.readings.sweep import Plan, SweepPoint, best_measures, best_thresholds, sweep
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import NewScoring, RunRow
+from rsuq_cli.results.runs import run_row
 from rsuq_cli.results.writer import add_scoring, load_edges
 from rsuq_cli.uncertainty.measures import MEASURES
 from rsuq_cli.uncertainty.thresholds import Threshold, chosen_thresholds

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from rsuq_cli.results.audits import AuditSummary, audits_of
 from rsuq_cli.results.checkpoints import list_checkpoints
 from rsuq_cli.results.database import Database
+from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.inputs import CeilingShare, ceiling_shares
 from rsuq_cli.results.ood_queries import OodRun, ood_runs
-from rsuq_cli.results.queries import AnswerCount, Figures, answer_count, run_row
 from rsuq_cli.results.reach import Reach, reach
 from rsuq_cli.results.rows import CheckpointRow, RunRow
+from rsuq_cli.results.runs import AnswerCount, answer_count, run_row
 from rsuq_cli.results.selection import Selection
 from rsuq_cli.run.network.equality import of_same_network, runs_with_scores
 

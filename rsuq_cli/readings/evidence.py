@@ -21,8 +21,9 @@ from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, UnknownThres
 from rsuq_cli.readings.totals import Array, Counter, Integers, Totals
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.exhibits import certificate_columns, largest_radius
-from rsuq_cli.results.queries import Figures, run_row
+from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.runs import run_row
 from rsuq_cli.results.writer import load_edges, load_evidence
 
 # Cells of histograms that are decoded at a time: bounds the memory, for a thousand classes too.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rsuq_cli.readings.scoring import Scored
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import selected_figures
+from rsuq_cli.results.figures import selected_figures
 from rsuq_cli.results.rows import SampleRow
 from rsuq_cli.results.selection import Selection
 

@@ -25,7 +25,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.readings.request import Best
 from rsuq_cli.readings.totals import GUARANTEES, Counter, Totals
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import CurvePoint, Share
+from rsuq_cli.results.figures import CurvePoint, Share
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.writer import load_evidence
 
@@ -58,7 +58,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """The figures of a run's inputs at one threshold; names and meanings are those of `results.queries.Figures`.
+    """The figures of a run's inputs at one threshold; names and meanings are those of `results.figures.Figures`.
 
     `choice` says how the threshold was chosen; the figures are then those of the other inputs.
     """

@@ -40,7 +40,7 @@ class Totals:
     without rejection), `at_ceiling`. Averages over all inputs: `sample_coverage`, `acr_standard`, `acr_cc`, `acr_ncl`
     in pixel units. `reached[g]` `[T, R]` counts the inputs certified at each of `radii` `[R]` by the guarantee g.
     `errors` `[T, Q]` is how many of the inputs with the most certain votes are wrong, at `coverages` `[Q]`, and `aurc`
-    the area under that curve (Geifman et al. 2019). Names and meanings are those of `results.queries.Figures`.
+    the area under that curve (Geifman et al. 2019). Names and meanings are those of `results.figures.Figures`.
     """
 
     inputs: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.figures import Figures
 
 _SETTINGS: dict[str, Callable[[Figures], str]] = {
     "the data set": lambda one: one.dataset,

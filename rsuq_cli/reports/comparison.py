@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from rsuq_cli.console import Column, Table, number_text, percent_text
 from rsuq_cli.errors import BadInput
 from rsuq_cli.formats import Record
-from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.figures import Figures
 
 CURVES = {"certified_standard": "standard", "certified_cc": "CC", "certified_ncl": "NCL"}
 # What says nothing where nothing can be rejected.

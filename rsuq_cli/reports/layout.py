@@ -14,7 +14,7 @@ from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.formats import Record
 from rsuq_cli.reports.comparability import differences
 from rsuq_cli.reports.comparison import acr_text, certified_table, comparison_table, figure_record
-from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.figures import Figures
 
 # Shares are printed in percent, average radii in pixel units.
 _SHARES = {

@@ -20,8 +20,8 @@ from rsuq_cli.reports.ood.tables import difference_table
 from rsuq_cli.reports.ood.view import View
 from rsuq_cli.reports.runs import model_name
 from rsuq_cli.results.audits import AuditSummary
+from rsuq_cli.results.figures import Figures, Share
 from rsuq_cli.results.ood_queries import OodRun
-from rsuq_cli.results.queries import Figures, Share
 from rsuq_cli.results.rows import CheckpointRow
 
 if TYPE_CHECKING:

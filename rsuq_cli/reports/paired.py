@@ -12,8 +12,8 @@ from rsuq_cli.certificates.paired import Difference
 from rsuq_cli.console import Column, Table, number_text, percent_text
 from rsuq_cli.formats import Record
 from rsuq_cli.reports.comparison import acr_text
+from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.pairing import Paired, PairedGuarantee
-from rsuq_cli.results.queries import Figures
 
 _TITLES = {"standard": "standard", "cc": "CC", "ncl": "NCL"}
 

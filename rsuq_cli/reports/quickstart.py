@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rsuq_cli.console import radius_text
-from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.figures import Figures
 
 NEXT = (
     ("rsuq report --format json", "every figure with its interval, for a script"),

@@ -17,7 +17,7 @@ from rsuq_cli.reports.page.settings import certify_commands, network_flags
 from rsuq_cli.reports.sheet import Sheet, configuration_lines, sheet
 from rsuq_cli.results.audits import AuditSummary
 from rsuq_cli.results.deletion import Hanging
-from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.run.data import data_of
 

@@ -18,8 +18,8 @@ from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.intervals import wilson_interval
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.results.database import Database
+from rsuq_cli.results.figures import CURVES, Share
 from rsuq_cli.results.filters import Condition, parse_condition
-from rsuq_cli.results.queries import CURVES, Share
 from rsuq_cli.results.selection import Selection, chosen_scorings
 
 PAGE = 2048

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.ood_writer import DIFFERENCE
-from rsuq_cli.results.queries import list_runs
 from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.runs import list_runs
 from rsuq_cli.results.selection import Selection, chosen_scorings
 
 AVERAGE = "average:"

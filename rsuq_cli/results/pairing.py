@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, text
 from rsuq_cli.certificates.paired import Difference, difference_of_means, difference_of_shares
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import CURVES, Figures, selected_figures
+from rsuq_cli.results.figures import CURVES, Figures, selected_figures
 from rsuq_cli.results.selection import Selection
 
 # What each guarantee's average radius counts, as the figures of one scoring count it.

@@ -18,8 +18,8 @@ from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.parts import located
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.runs import run_row
 from rsuq_cli.run.configuration import FACTORY_FILE
 from rsuq_cli.run.data import inputs_of, open_data_of
 from rsuq_cli.run.network.recognition import check_same_network

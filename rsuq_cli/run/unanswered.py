@@ -14,7 +14,7 @@ import torch
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.deletion import withdraw_inputs
-from rsuq_cli.results.queries import answer_count
+from rsuq_cli.results.runs import answer_count
 from rsuq_cli.sampling.engine import Engine, Indices
 from rsuq_cli.sampling.watch import Refuted
 

@@ -16,7 +16,8 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.readings.images import input_images
 from rsuq_cli.reports.page.settings import certify_commands
 from rsuq_cli.results.database import open_for_reading
-from rsuq_cli.results.queries import figures, run_row
+from rsuq_cli.results.figures import figures
+from rsuq_cli.results.runs import run_row
 from rsuq_cli.run.data import inputs_of
 
 if TYPE_CHECKING:

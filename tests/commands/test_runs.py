@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from rsuq_cli.app import app
 from rsuq_cli.reports.runs import age_text, bytes_text, runs_table
 from rsuq_cli.results.database import open_for_reading
-from rsuq_cli.results.queries import list_runs
+from rsuq_cli.results.runs import list_runs
 
 if TYPE_CHECKING:
     from conftest import Place

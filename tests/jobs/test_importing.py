@@ -10,7 +10,8 @@ import pytest
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.importing import ImportRequest, import_logs
 from rsuq_cli.results.database import open_for_reading
-from rsuq_cli.results.queries import figures, list_runs
+from rsuq_cli.results.figures import figures
+from rsuq_cli.results.runs import list_runs
 
 LOG = """idx\tlabel\tpredict\tradius\tcorrect\ttime
 0\t3\t3\t0.529\t1\t2.0

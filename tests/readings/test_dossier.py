@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from rsuq_cli.readings.dossier import dossiers
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import AnswerCount, figures
+from rsuq_cli.results.figures import figures
+from rsuq_cli.results.runs import AnswerCount
 
 
 def test_everything_that_is_recorded_of_a_run_is_there(db: Database) -> None:

@@ -15,7 +15,7 @@ from rsuq_cli.certificates.evidence import counts_at, decode
 from rsuq_cli.certificates.figures import figures as figures_of
 from rsuq_cli.readings.evidence import Detail, Reading, reading_keys, readings
 from rsuq_cli.results.database import Database, open_for_writing
-from rsuq_cli.results.queries import figures
+from rsuq_cli.results.figures import figures
 from rsuq_cli.results.writer import load_evidence
 
 RADII = (0.0, 0.1, 0.25, 0.4)

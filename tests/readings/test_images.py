@@ -15,8 +15,8 @@ from PIL import Image
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.readings.images import LARGEST_SIDE, input_images
 from rsuq_cli.results.database import open_for_writing
-from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.runs import run_row
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from rsuq_cli.jobs.certify import certify_run
 from rsuq_cli.jobs.ood.request import OodRequest
 from rsuq_cli.jobs.ood.run import ood_run
 from rsuq_cli.results.database import open_for_reading
-from rsuq_cli.results.queries import figures
+from rsuq_cli.results.figures import figures
 from rsuq_cli.run.request import CertifyRequest, Sources
 
 if TYPE_CHECKING:

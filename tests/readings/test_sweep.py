@@ -18,7 +18,8 @@ from rsuq_cli.jobs.rescore import store_scorings, sweep_points
 from rsuq_cli.readings.request import Best, RescoreRequest
 from rsuq_cli.readings.sweep import Plan, best_measures, best_thresholds, in_choosing_half
 from rsuq_cli.results.database import Database, open_for_writing
-from rsuq_cli.results.queries import run_row, selected_figures
+from rsuq_cli.results.figures import selected_figures
+from rsuq_cli.results.runs import run_row
 from rsuq_cli.results.selection import Selection
 from rsuq_cli.results.writer import load_edges, load_evidence
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rsuq_cli.reports.comparability import differences
-from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.figures import Figures
 
 BASE: dict[str, Any] = dict.fromkeys(Figures.__dataclass_fields__) | {
     "run_id": 1, "kind": "certify", "dataset": "digits", "split": "test", "skip": 1, "subset_sha256": "a" * 64,

@@ -7,7 +7,7 @@ from made_up import made_up_run
 from rsuq_cli.readings.evidence import Detail, readings
 from rsuq_cli.reports.names import reading_names, scoring_name, short_name
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import figures
+from rsuq_cli.results.figures import figures
 
 COARSE = Detail(2, 2, 2, 2)
 

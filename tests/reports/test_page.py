@@ -25,7 +25,7 @@ from rsuq_cli.reports.page.data import detail_for
 from rsuq_cli.reports.page.file import PageContent, page_html, script_json
 from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.exhibits import GALLERIES, Scores, exhibits, ood_scores
-from rsuq_cli.results.queries import Figures, figures
+from rsuq_cli.results.figures import Figures, figures
 
 RADII = (0.0, 0.1, 0.25, 0.4)
 SHOWN = ("coverage", "clean_accuracy", "accuracy", "accuracy_answered", "acr_standard", "acr_cc", "acr_ncl", "gain",

@@ -16,7 +16,7 @@ from rsuq_cli.readings.dossier import dossiers
 from rsuq_cli.reports.comparison import figure_record
 from rsuq_cli.reports.page.answers import MOST_ANSWERS, answers_html
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import Figures, figures
+from rsuq_cli.results.figures import Figures, figures
 
 RADII = (0.0, 0.1, 0.25, 0.4)
 

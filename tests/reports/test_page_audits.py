@@ -8,7 +8,7 @@ from made_up_trials import made_up_audit
 from rsuq_cli.readings.dossier import dossiers
 from rsuq_cli.reports.page.audits import MOST_AUDITS, audits_html
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import figures
+from rsuq_cli.results.figures import figures
 
 
 def test_a_row_for_each_guarantee_with_its_worst_ball(db: Database) -> None:

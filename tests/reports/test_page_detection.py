@@ -8,7 +8,7 @@ from made_up_trials import CLEAN, SMOOTHED, made_up_detection
 from rsuq_cli.readings.dossier import Dossier, dossiers
 from rsuq_cli.reports.page.detection import MOST_DETECTIONS, detections_html, promises_data
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import figures
+from rsuq_cli.results.figures import figures
 
 
 def gathered(db: Database) -> list[Dossier]:

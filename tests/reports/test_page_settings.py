@@ -8,7 +8,8 @@ import shlex
 from rsuq_cli.console import Column, Table
 from rsuq_cli.reports.page.settings import certify_commands, runs_html, table_html
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import figures, run_row
+from rsuq_cli.results.figures import figures
+from rsuq_cli.results.runs import run_row
 
 
 def test_flags_say_what_is_special_about_a_run(results: Database) -> None:

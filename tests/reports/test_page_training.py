@@ -11,7 +11,7 @@ from made_up_trials import WEIGHTS, epochs, made_up_checkpoint
 from rsuq_cli.readings.dossier import Dossier, dossiers
 from rsuq_cli.reports.page.training import MOST_CLASSES, MOST_POINTS, MOST_ROWS, training_data, training_html
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import figures
+from rsuq_cli.results.figures import figures
 
 
 def gathered(db: Database) -> list[Dossier]:

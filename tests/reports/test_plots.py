@@ -19,7 +19,7 @@ from rsuq_cli.reports.plots import DETAIL, PANELS, Panel, Subject, check_picture
 from rsuq_cli.reports.plots_panels import LINES, line_style
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.exhibits import Scores
-from rsuq_cli.results.queries import figures
+from rsuq_cli.results.figures import figures
 
 RNG = np.random.default_rng(0)
 SCORES = Scores(1, "digits", "max_vote", RNG.normal(0, 1, 50), {"folder:/far/away/textures": RNG.normal(1, 1, 40)})

@@ -21,7 +21,8 @@ from sqlalchemy import event, text
 from rsuq_cli.errors import DatabaseError
 from rsuq_cli.results import schema
 from rsuq_cli.results.database import Database, check, open_for_lookup, open_for_reading, open_for_writing, upgrade
-from rsuq_cli.results.queries import figures, list_runs
+from rsuq_cli.results.figures import figures
+from rsuq_cli.results.runs import list_runs
 from rsuq_cli.results.schema import SCHEMA_HEAD
 from rsuq_cli.results.writer import load_evidence, start_run, store_inputs
 

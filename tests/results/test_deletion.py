@@ -13,8 +13,8 @@ from rsuq_cli.results.database import Database, check
 from rsuq_cli.results.deletion import Hanging, check_deletable, delete_checkpoint, delete_runs, hanging_on
 from rsuq_cli.results.labels import label
 from rsuq_cli.results.names import Labels
-from rsuq_cli.results.queries import list_runs, run_row
 from rsuq_cli.results.rows import AuditBallRow, NewAudit, NewCheckpoint
+from rsuq_cli.results.runs import list_runs, run_row
 from rsuq_cli.results.upkeep import vacuum
 from rsuq_cli.results.writer import (
     add_scoring,

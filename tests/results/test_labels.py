@@ -10,7 +10,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.labels import annotate, change_tags, label, number_named, rename
 from rsuq_cli.results.names import Labels
-from rsuq_cli.results.queries import list_runs, run_row, where_runs
+from rsuq_cli.results.runs import list_runs, run_row, where_runs
 from rsuq_cli.results.writer import start_run
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from rsuq_cli.errors import DatabaseError
 from rsuq_cli.results import writer
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import list_runs, run_row
+from rsuq_cli.results.runs import list_runs, run_row
 from rsuq_cli.results.writer import (
     NewCheckpoint,
     StoredEdges,

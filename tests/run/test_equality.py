@@ -9,8 +9,8 @@ from made_up import made_up_run
 from made_up_trials import made_up_checkpoint, made_up_detection
 
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.runs import run_row
 from rsuq_cli.run.network.equality import is_known_by_files, of_same_network, runs_with_scores
 
 WEIGHTS = {"weights_sha256": "a" * 64, "source_sha256": "", "noise": "gaussian"}

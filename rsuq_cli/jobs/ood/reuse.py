@@ -21,8 +21,8 @@ from rsuq_cli.jobs.ood.request import OodRequest
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.statistics import NONE
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.queries import run_row
 from rsuq_cli.results.rows import EvidenceRow, RunRow
+from rsuq_cli.results.runs import run_row
 from rsuq_cli.results.tables import Checkpoint, table_of
 from rsuq_cli.results.writer import load_edges, load_evidence
 from rsuq_cli.run.data import data_of

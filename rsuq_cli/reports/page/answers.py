@@ -23,7 +23,7 @@ from rsuq_cli.reports.page.wording import (
     threshold_text,
     units_text,
 )
-from rsuq_cli.results.queries import CurvePoint, Share
+from rsuq_cli.results.figures import CurvePoint, Share
 from rsuq_cli.results.reach import SHARES, Reach
 
 # Runs that get an answer of their own: more would be no screen any more.

@@ -26,7 +26,7 @@ from rsuq_cli.reports.page.detection import detections_html, promises_data
 from rsuq_cli.reports.page.settings import runs_html, table_html
 from rsuq_cli.reports.page.training import training_data, training_html
 from rsuq_cli.results.exhibits import Scores
-from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.figures import Figures
 from rsuq_cli.version import __version__
 
 _ASSETS = "assets"

@@ -12,7 +12,7 @@ from typing import Any
 
 from rsuq_cli.console import Table
 from rsuq_cli.reports.markup import Html, element, folded, head, joined, listing, paragraph, scrolled, settings_table
-from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.run.data import SPREAD, data_of
 

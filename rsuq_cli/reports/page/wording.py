@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rsuq_cli.console import number_text, percent_text
-from rsuq_cli.results.queries import Figures
+from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
 
 GUARANTEES = {"standard": "standard", "cc": "CC", "ncl": "NCL"}

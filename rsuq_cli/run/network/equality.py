@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.exhibits import scored_runs
-from rsuq_cli.results.queries import list_runs
 from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.runs import list_runs
 
 _WEIGHTS, _COMPUTES = "weights_sha256", "fingerprint"
 # Other parts of a run's configuration that say which function was sampled, and what its noise is.

@@ -17,7 +17,8 @@ from scipy import stats
 
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database, open_for_writing
-from rsuq_cli.results.queries import Figures, figures, list_runs, run_row
+from rsuq_cli.results.figures import Figures, figures
+from rsuq_cli.results.runs import list_runs, run_row
 from rsuq_cli.results.writer import add_scoring, start_run, store_inputs, store_samples
 
 RADII = (0.5, 0.0, 0.25, 0.3, 2.0, 0.25)
