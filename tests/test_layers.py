@@ -82,7 +82,9 @@ FLOOR_PLAN = {
         inside="matplotlib",
     ),
     # the command line: quick to start, so everything else is imported inside its functions
-    "commands": Room("console errors spelling uncertainty.measures", "typer rich", inside="*"),
+    "commands": Room(
+        "console errors spelling training.objectives.names uncertainty.measures", "typer rich", inside="*"
+    ),
     "app": Room("commands errors streams version", "typer", inside="console settings"),
     "__main__": Room("app"),
     "__init__": Room("version", "", inside="*"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from rsuq_cli.commands import options
+from rsuq_cli.training.objectives.names import objective_names
 
 
 def train(
@@ -22,8 +23,12 @@ def train(
     image_size: options.ImageSize = None,
     objective: Annotated[
         str,
-        options.training(metavar="NAME", help=f"What is minimised under noise: {options.listed(options.OBJECTIVES)}."),
+        options.training(metavar="NAME", help=f"What is minimised under noise: {options.listed(objective_names())}."),
     ] = "gaussian",
+    parameter: Annotated[
+        list[str] | None,
+        options.training("--set", metavar="NAME=VALUE", help="A parameter of the objective; may be repeated."),
+    ] = None,
     epochs: Annotated[
         int | None, options.training(metavar="N", help="Passes over the data.", show_default="what suits")
     ] = None,
@@ -60,6 +65,7 @@ def train(
     from rsuq_cli.reports.checkpoints import checkpoint_table
     from rsuq_cli.results.names import Labels
     from rsuq_cli.run.request import Sources
+    from rsuq_cli.training.objectives.registry import assignments
 
     if hold_out_classes is not None:
         from rsuq_cli.datasets.names import without
@@ -74,6 +80,7 @@ def train(
         learning_rate,
         schedule,
         objective,
+        assignments(parameter or []),
         seed,
         checkpoint_dir,
         fresh,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ from rsuq_cli.run.request import Sources, check_sigma
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.training.loop import StepProgress, TrainResult, train
+from rsuq_cli.training.objectives.registry import Value
 from rsuq_cli.training.resume import EpochRecord
 from rsuq_cli.training.settings import TrainSettings, default_batch_size, default_epochs, default_learning_rate
 from rsuq_cli.training.statistics import channel_statistics
@@ -46,7 +48,7 @@ from rsuq_cli.training.statistics import channel_statistics
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """One training; None stands for what suits the model."""
+    """One training; None stands for what suits the model, `parameters` are of the objective."""
 
     sources: Sources
     sigma: float
@@ -55,6 +57,7 @@ class TrainRequest:
     learning_rate: float | None = None
     schedule: str = "one-cycle"
     objective: str = "gaussian"
+    parameters: Mapping[str, Value] = field(default_factory=dict)
     seed: int = 0
     checkpoint_dir: Path | None = None
     fresh: bool = False
@@ -114,6 +117,7 @@ def prepared(request: TrainRequest, database: str | Path | None, watcher: Watche
         objective=request.objective,
         seed=request.seed,
         precision=precision,
+        parameters=request.parameters,
     )
     if not len(dataset.indices("train")):
         raise BadInput(f"{dataset.name} has no training data", "give a data set with a train part")
@@ -142,7 +146,7 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
     metadata = replace(metadata, fingerprint=fingerprint_of(model, dataset.shape).to_json())
     saved = save_checkpoint(folder, model, metadata)
     with open_for_writing(database) as db:
-        configuration = asdict(settings) | {"epochs_seconds": result.seconds, "device": str(device)}
+        configuration = settings.recorded() | {"epochs_seconds": result.seconds, "device": str(device)}
         configuration |= {FINGERPRINT: metadata.fingerprint} | ({NETWORK: network_of(custom)} if custom else {})
         new = NewCheckpoint(
             model=request.sources.model,
@@ -236,7 +240,7 @@ def _train(
 def _slot(request: TrainRequest, custom: CustomModel | None, dataset: str, settings: TrainSettings) -> str:
     """Returns a name for the state of a training in progress; equal requests share it."""
     model = origin_sha256(custom.origin, custom.spec) if custom else request.sources.model
-    key = json.dumps([model, dataset, asdict(settings)], sort_keys=True, default=str)
+    key = json.dumps([model, dataset, settings.recorded()], sort_keys=True, default=str)
     return f"training-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
@@ -244,7 +248,7 @@ def _metadata(
     request: TrainRequest, custom: CustomModel | None, dataset: Dataset, name: str, settings: TrainSettings,
     result: TrainResult,
 ) -> CheckpointMetadata:  # fmt: skip
-    config: dict[str, Any] = asdict(settings)
+    config: dict[str, Any] = settings.recorded()
     return CheckpointMetadata(
         model=request.sources.model,
         dataset=name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def train_plan(request: TrainRequest, database: str | Path | None, watcher: Watc
         model=model,
         dataset=ready.name,
         inputs=len(ready.dataset.indices("train")),
-        settings=asdict(ready.settings),
+        settings=ready.settings.recorded(),
         device=str(ready.device),
         folder=str(ready.folder),
         finished_epochs=len(history),

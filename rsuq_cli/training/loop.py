@@ -22,7 +22,8 @@ from rsuq_cli.datasets.dataset import Dataset, Split, pixels
 from rsuq_cli.errors import BadInput
 from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.training.augment import augment
-from rsuq_cli.training.objectives import add_noise, objective_named
+from rsuq_cli.training.objectives.base import add_noise
+from rsuq_cli.training.objectives.registry import objective_named
 from rsuq_cli.training.resume import EpochRecord, ResumeState, fingerprint, load_state, save_state
 from rsuq_cli.training.settings import TrainSettings, learning_rate
 from rsuq_cli.uncertainty.scores import is_answer
@@ -145,7 +146,7 @@ class _Trainer:
         self.fingerprint = fingerprint(settings, model, split, evaluation)
         self.images, self.labels = split.images.to(device), split.labels.to(device)
         self.crop, self.flip = dataset.augment_crop, dataset.augment_flip
-        self.objective = objective_named(settings.objective)
+        self.objective = objective_named(settings.objective, settings.parameters)
         # Batches of equal size rather than a small last one, whose batch statistics would be poor.
         self.steps = max(1, len(split) // settings.batch_size)
         self.optimizer = torch.optim.SGD(

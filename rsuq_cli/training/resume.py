@@ -50,7 +50,7 @@ class ResumeState:
 def fingerprint(settings: TrainSettings, model: nn.Module, train: Split, evaluation: Split) -> str:
     """Returns the hex sha256 of everything that must be equal for a run to be continued."""
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
-    what = [asdict(settings), shapes, train.sha256(), evaluation.sha256()]
+    what = [settings.recorded(), shapes, train.sha256(), evaluation.sha256()]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -6,12 +6,13 @@ Invariant: the learning rate is a function of the settings and the step alone, s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.errors import BadInput, nearest
-from rsuq_cli.training.objectives import OBJECTIVES
+from rsuq_cli.training.objectives.registry import Value, objective_named, parameters_of
 
 Schedule = Literal["one-cycle", "cosine"]
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -28,6 +29,7 @@ class TrainSettings:
 
     `sigma` is the noise in pixel units, `learning_rate` the highest of the schedule. `precision` is that of
     multiplications on CUDA: `fp32`, `tf32`, or `bf16` (autocast); `amp` stands for `bf16` too. Elsewhere all is fp32.
+    `parameters` are those of the objective, all of them once it is made.
     Raises BadInput for a value out of its range or an unknown name.
     """
 
@@ -42,6 +44,7 @@ class TrainSettings:
     seed: int = 0
     amp: bool = False
     precision: Precision = "fp32"
+    parameters: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ranges = (
@@ -57,10 +60,17 @@ class TrainSettings:
             value = getattr(self, name.replace(" ", "_"))
             if not (holds and math.isfinite(value)):
                 raise BadInput(f"{name} is {value}", f"it must be {must}")
-        choices = (("schedule", SCHEDULES), ("precision", PRECISIONS), ("objective", tuple(OBJECTIVES)))
+        choices = (("schedule", SCHEDULES), ("precision", PRECISIONS))
         for name, known in choices:
             if getattr(self, name) not in known:
                 raise BadInput(f"there is no {name} {getattr(self, name)!r}", nearest(str(getattr(self, name)), known))
+        parameters = parameters_of(objective_named(self.objective, self.parameters))
+        object.__setattr__(self, "parameters", parameters)
+
+    def recorded(self) -> dict[str, Any]:
+        """Returns every setting by name, as it is kept; `parameters` only of an objective that has some."""
+        settings = asdict(self)
+        return settings if self.parameters else {name: settings[name] for name in settings if name != "parameters"}
 
     @property
     def autocast(self) -> bool:

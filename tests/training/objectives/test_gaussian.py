@@ -1,4 +1,4 @@
-"""Objectives: the noise has the right law, is fresh, and comes from the generator alone."""
+"""Training under Gaussian noise: it has the right law, is fresh, and comes from the generator alone."""
 
 import pytest
 import torch
@@ -6,8 +6,8 @@ from scipy import stats
 from torch import nn
 from torch.nn import functional as F
 
-from rsuq_cli.errors import BadInput
-from rsuq_cli.training.objectives import OBJECTIVES, add_noise, objective_named
+from rsuq_cli.training.objectives.base import add_noise
+from rsuq_cli.training.objectives.gaussian import Gaussian
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -31,7 +31,7 @@ def test_noise_leaves_its_input_as_it_was() -> None:
 def test_gaussian_is_cross_entropy_on_noisy_inputs() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     images, labels = torch.rand(5, 1, 4, 4), torch.tensor([0, 1, 2, 1, 0])
-    loss = OBJECTIVES["gaussian"](model, images, labels, sigma=0.5, generator=generator())
+    loss = Gaussian()(model, images, labels, sigma=0.5, generator=generator())
     log_shares = model(add_noise(images, 0.5, generator())).log_softmax(1)
     assert loss.item() == pytest.approx(-log_shares[range(5), labels].mean().item(), rel=1e-5)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -41,14 +41,7 @@ def test_gaussian_is_cross_entropy_on_noisy_inputs() -> None:
 def test_every_call_draws_fresh_noise() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     images, labels, source = torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64), generator()
-    losses = {OBJECTIVES["gaussian"](model, images, labels, sigma=0.5, generator=source).item() for _ in range(4)}
+    losses = {Gaussian()(model, images, labels, sigma=0.5, generator=source).item() for _ in range(4)}
     assert len(losses) == 4
     clean = F.cross_entropy(model(images), labels).item()
-    assert OBJECTIVES["gaussian"](model, images, labels, sigma=1e-9, generator=source).item() == pytest.approx(clean)
-
-
-def test_an_unknown_objective_shows_the_nearest() -> None:
-    assert objective_named("gaussian") is OBJECTIVES["gaussian"]
-    with pytest.raises(BadInput) as caught:
-        objective_named("gausian")
-    assert "gaussian" in caught.value.hint
+    assert Gaussian()(model, images, labels, sigma=1e-9, generator=source).item() == pytest.approx(clean)

@@ -1,0 +1,1 @@
+"""Training objectives, one file each: what is minimised on a batch."""

@@ -1,0 +1,67 @@
+"""Objectives by name, with their parameters.
+
+Invariant: an objective is found by its file, `NAME.py`, whose `OBJECTIVE` is its class; a parameter has the type of
+its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from importlib import import_module
+from typing import Any, cast
+
+from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.training import objectives
+from rsuq_cli.training.objectives.base import Objective
+from rsuq_cli.training.objectives.names import objective_names
+
+Value = int | float | bool | str
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def objective_named(name: str, parameters: Mapping[str, Value] | None = None) -> Objective:
+    """Returns the objective with these parameters, its defaults where none is given; a text is read as its type.
+
+    Raises BadInput with the nearest names where there is no such objective or parameter, and for an impossible value.
+    """
+    if name not in objective_names():
+        raise BadInput(f"there is no objective {name!r}", nearest(name, objective_names()))
+    kind = import_module(f"{objectives.__name__}.{name.replace('-', '_')}").OBJECTIVE
+    known: dict[str, Any] = {field.name: field.default for field in fields(kind)}
+    for parameter in parameters or {}:
+        if parameter not in known:
+            hint = nearest(parameter, tuple(known)) if known else "leave it out"
+            raise BadInput(f"the objective {name} has no parameter {parameter!r}", hint)
+    given = {key: _read(key, value, known[key]) for key, value in (parameters or {}).items()}
+    return cast("Objective", kind(**given))
+
+
+def parameters_of(objective: Objective) -> dict[str, Value]:
+    """Returns every parameter of an objective, also those at their defaults."""
+    named: tuple[Any, ...] = fields(cast("Any", objective))
+    return {field.name: getattr(objective, field.name) for field in named}
+
+
+def assignments(written: Sequence[str]) -> dict[str, Value]:
+    """Returns the parameters that are written as NAME=VALUE; raises BadInput for anything else, or one named twice."""
+    found: dict[str, Value] = {}
+    for text in written:
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals and value.strip()):
+            raise BadInput(f"{text!r} sets nothing", "write it as NAME=VALUE")
+        if name.strip() in found:
+            raise BadInput(f"{name.strip()} is set twice", "give it once")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _read(name: str, value: Value, default: Value) -> Value:
+    """Returns a value as the type of the default."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return _BOOLEANS[value.lower()] if isinstance(default, bool) else type(default)(value)
+    except (KeyError, ValueError) as error:
+        wanted = {bool: "true or false", int: "a whole number"}.get(type(default), "a number")
+        raise BadInput(f"{name} is {value!r}", f"give {wanted}") from error
