@@ -1,0 +1,22 @@
+# Six words for those who carry on; CONTRIBUTING.md explains them.
+.PHONY: setup test slow lint docs bench
+
+setup:
+	pip install -e ".[dev]"
+
+test:
+	pytest -n auto
+
+slow:
+	pytest -n auto -m slow
+
+lint:
+	ruff check .
+	ruff format --check .
+	mypy
+
+docs:
+	python docs/generate.py
+
+bench:
+	python benchmarks/throughput.py
