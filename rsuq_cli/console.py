@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal, TextIO, cast, get_args
 from rich.box import SIMPLE_HEAD, Box
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -189,6 +189,13 @@ class Table:
         return table
 
 
+def print_text(paragraphs: Iterable[str]) -> None:
+    """Prints prose to stdout, each paragraph on lines of its own, broken between words only."""
+    console = out()
+    for paragraph in paragraphs:
+        console.print(Text(readable(paragraph, console.encoding)), overflow="fold")
+
+
 def print_notes(notes: Iterable[str], console: Console) -> None:
     """Prints what explains a table, each note once, broken between words only."""
     for note in dict.fromkeys(notes):
@@ -313,7 +320,8 @@ class Reporter:
         self._name, self._done, self._total = task, 0, total
         self._started = self._spoke = time.monotonic()
         if sys.stderr.isatty():
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            left = (TimeRemainingColumn(), TextColumn("left", style="progress.remaining"))
+            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), *left)
             self._bar = _Bar(*columns, console=err(), transient=True)
             self._bar.start()
             self._task = self._bar.add_task(task, total=total, note="")

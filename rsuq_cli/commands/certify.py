@@ -91,7 +91,7 @@ def certify(
     db: options.Database = None,
     format: options.OutputFormat = "table",
 ) -> None:
-    """Certify both radii for every input of a data set, and keep the evidence.
+    """Certify the radii of every input of a data set, and keep the evidence.
 
     The same command again continues an interrupted run, or shows the complete one.
     """

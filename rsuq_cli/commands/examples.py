@@ -42,7 +42,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
                 "rsuq certify --at-radius 0.25 --guarantee ncl --n 100000"),
     ),
     "ood": (
-        Example("made-up sets, near the digits in their statistics", "rsuq ood --ood noise:smooth --ood photo-patches"),
+        Example("sets that need no file, far from the digits", "rsuq ood --ood noise:smooth --ood photo-patches"),
         Example("digits that training never saw", "rsuq ood --dataset digits-without-8,9 --ood held-out"),
         Example("your own images, beside the evidence of run 1", "rsuq ood --run 1 --ood folder:elsewhere"),
     ),
@@ -82,7 +82,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("a log of fewer samples", "rsuq import c.tsv --model cnn --sigma 1 --dataset mnist --n 10000"),
     ),
     "export": (
-        Example("a log for the field's scripts", "rsuq export 1 --output run1.tsv"),
+        Example("a log for the field's scripts", "rsuq export 1 --scoring 1 --output run1.tsv"),
         Example("the same of the NCL radius", "rsuq export 1 --scoring 1 --guarantee ncl --output ncl.tsv"),
         Example("every column of every input", "rsuq export 1 --format csv --output run1.csv"),
     ),

@@ -31,6 +31,8 @@ def import_logs(
 
     Odd rows are imported with a warning, which stays with the run. The same log again changes nothing.
     """
+    from dataclasses import replace
+
     from rsuq_cli.console import say, warn
     from rsuq_cli.jobs.importing import ImportRequest
     from rsuq_cli.jobs.importing import import_logs as store
@@ -46,4 +48,6 @@ def import_logs(
         for warning in one.warnings:
             warn(f"{one.file.name}, {warning}")
     with open_for_reading(db) as results:
-        comparison_table(figures(results, runs=[one.run_id for one in imported]), title="imported").print("table")
+        table = comparison_table(figures(results, runs=[one.run_id for one in imported]), title="imported")
+    said = {f"run {one.run_id}: {warning}" for one in imported for warning in one.warnings}
+    replace(table, notes=[note for note in table.notes if note not in said]).print("table")

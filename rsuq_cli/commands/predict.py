@@ -76,7 +76,7 @@ def predict(
     db: options.Database = None,
     format: options.OutputFormat = "table",
 ) -> None:
-    """Answer images as the deployed classifier would: a class, uncertain or undecided, with both radii.
+    """Answer images as the deployed classifier would: a class, uncertain or undecided, with its radii.
 
     The settings are those of `rsuq certify`, or with --run those of a run. An image that is in the data set gets the
     answer that certify gives it.

@@ -21,13 +21,14 @@ def quickstart(
 
     Run again, it shows what is there and samples nothing twice.
     """
-    from rsuq_cli.console import Reporter
+    from dataclasses import replace
+
+    from rsuq_cli.console import Reporter, print_text
     from rsuq_cli.jobs.certify import certify_run
     from rsuq_cli.jobs.ood.run import ood_run
     from rsuq_cli.jobs.quickstart import certify_request, ood_request, trained, trained_without_classes
     from rsuq_cli.reports.comparison import comparison_table, curve_table
-    from rsuq_cli.reports.ood.summary import reading
-    from rsuq_cli.reports.ood.tables import detection_table
+    from rsuq_cli.reports.ood.summary import MORE, reading, summary_table
     from rsuq_cli.reports.ood.view import View
     from rsuq_cli.reports.quickstart import guide
     from rsuq_cli.results.database import open_for_reading
@@ -47,8 +48,7 @@ def quickstart(
     typer.echo()
     curve_table(found).print("table")
     typer.echo()
-    detection_table(View([told], detection.scores)).print("table")
-    typer.echo()
-    typer.echo(reading(told))
-    typer.echo()
-    typer.echo(guide(found))
+    elsewhere_table = summary_table(View([told]))
+    # Where more is to be had is said below, by commands that know of --details.
+    replace(elsewhere_table, notes=[note for note in elsewhere_table.notes if note != MORE]).print("table")
+    print_text(["", reading(told), "", *guide(found)])

@@ -19,7 +19,6 @@ MEASURES = ("entropy", "margin")
 # Two digits that a second network never sees stand for inputs that are near; it needs fewer epochs to show how.
 HELD_OUT, HELD_OUT_EPOCHS = "8,9", 20
 OOD_SETS = ("held-out", "noise:smooth", "photo-patches")
-OOD_SCORES = ("clean:confidence", "clean:energy", "mean:entropy", "uncertain_mass", "one_minus_max_p")
 OOD_INPUTS, OOD_SAMPLES = 100, 500
 
 
@@ -46,7 +45,7 @@ def ood_request(n: int, limit: int | None, device: str) -> OodRequest:
         Sources(MODEL, without(DATASET, HELD_OUT), device=device), SIGMA, n=min(n, OOD_SAMPLES),
         limit=min(limit or OOD_INPUTS, OOD_INPUTS),
     )  # fmt: skip
-    return OodRequest(certify, OOD_SETS, radii=(0.0, SIGMA / 2, SIGMA), scores=OOD_SCORES)
+    return OodRequest(certify, OOD_SETS, radii=(0.0, SIGMA / 2, SIGMA))
 
 
 def _train(dataset: str, epochs: int | None, device: str, database: str | Path | None, watcher: Watcher) -> None:

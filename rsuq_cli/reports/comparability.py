@@ -17,6 +17,7 @@ _SETTINGS: dict[str, Callable[[Figures], str]] = {
     "α": lambda one: f"{one.alpha / one.family_size:g}",
     "n": lambda one: f"{one.n:,}",
     "n0": lambda one: f"{one.n0:,}",
+    "when inputs stop": lambda one: "once decided" if one.kind == "certify" and one.draws_at_max < 1 else "at n",
 }
 
 

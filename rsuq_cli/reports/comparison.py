@@ -20,8 +20,11 @@ from rsuq_cli.results.figures import Figures
 CURVES = {"certified_standard": "standard", "certified_cc": "CC", "certified_ncl": "NCL"}
 # What says nothing where nothing can be rejected.
 OF_REJECTION = ("acr_cc", "acr_ncl", "gain", "cc_cost")
+SCORING = "scoring: one reading of a run's evidence"
+THRESHOLD = "θ: certain up to this uncertainty"
+CEILING = "ceiling: inputs whose radius n limits"
 LEGEND = (
-    "coverage: inputs answered with certainty · accuracy: right without rejection · ceiling: inputs that n limits",
+    "coverage: inputs answered with certainty · accuracy: right without rejection",
     "ACR: average certified radius in pixel units, over all inputs (0 where the class is wrong), to the nearest digit",
     "standard: without rejection, the class stays · CC, consistent and confident: the class stays and so does its "
     "certainty · NCL, no confident label change: nothing but this class is ever stated with confidence",
@@ -51,7 +54,7 @@ def comparison_table(figures: Sequence[Figures], *, title: str = "certified", in
     With `intervals` every share has its interval beside it.
     """
     records = [figure_record(one) for one in figures]
-    settings = _settings()
+    settings = _settings(records)
     shared = [one for one in settings if len({one.column.cell(record) for record in records}) == 1]
     standard_only = [record["rule"] == "standard" for record in records] or [False]
     columns = [
@@ -60,9 +63,12 @@ def comparison_table(figures: Sequence[Figures], *, title: str = "certified", in
         *_figure_columns(abstention=any(standard_only), rejection=not all(standard_only)),
     ]
     named = [title, *(one.named(records[0]) for one in shared)] if records else [title]
-    legend = LEGEND[:2] if all(standard_only) else (*LEGEND, NO_REJECTION) if any(standard_only) else LEGEND
+    shares, acr, *of_rejection = LEGEND
+    what = (SCORING, shares, CEILING) if all(standard_only) else (SCORING, THRESHOLD, shares, CEILING)
+    rest = () if all(standard_only) else (*of_rejection, *([NO_REJECTION] if any(standard_only) else []))
+    legend = (" · ".join(what), acr, *rest)
     shown = " · ".join(name for name in named if name)
-    notes = (*legend, *_draws(records), *_incomplete(records), *_warnings(records))
+    notes = (*legend, *early_stops(records), *_incomplete(records), *_warnings(records))
     if intervals:
         columns = [_with_interval(column) for column in columns]
         notes = (INTERVALS, *notes)
@@ -108,10 +114,13 @@ def curve_table(figures: Sequence[Figures]) -> Table:
         for one in figures
         for points in zip(one.certified_standard, one.certified_cc, one.certified_ncl, strict=True)
     ]  # fmt: skip
+    readings = {(r["run_id"], r["model"], r["measure"], r["threshold"]) for r in records}
+    runs, models, measures = ({reading[:at] for reading in readings} for at in (1, 2, 3))
     columns = [
-        Column("run", lambda r: str(r["run_id"])),
-        Column("model", lambda r: r["model"], "left"),
+        *([Column("run", lambda r: str(r["run_id"]))] if len(runs) > 1 else []),
+        *([Column("model", lambda r: r["model"], "left")] if len({model for _, model in models}) > 1 else []),
         Column("uncertainty", lambda r: r["measure"], "left"),
+        *([Column("θ", lambda r: _threshold(r))] if len(measures) < len(readings) else []),
         Column("radius", lambda r: number_text(r["radius"])),
         *(Column(f"{title} %", _point(name)) for name, title in CURVES.items()),
     ]
@@ -143,7 +152,10 @@ class Setting(NamedTuple):
     named: Callable[[Record], str]
 
 
-def _settings() -> list[Setting]:
+def _settings(records: Sequence[Record]) -> list[Setting]:
+    # Samples that select the class are mostly as many in all runs: a column of them would only take room.
+    one_n0 = len({r["n0"] for r in records}) == 1
+    apart = one_n0 and len({r["n"] for r in records}) > 1
     columns = [
         Column("run", lambda r: str(r["run_id"]), name="run_id"),
         Column("model", lambda r: r["model"], "left", name="model"),
@@ -152,7 +164,10 @@ def _settings() -> list[Setting]:
         Column("data set", lambda r: r["dataset"], "left", name="dataset"),
         Column("σ", lambda r: number_text(r["sigma"]), name="sigma"),
         Column("inputs", _inputs, name="inputs"),
-        Column("n0 + n", lambda r: f"{r['n0']:,} + {r['n']:,}", name="n"),
+        *([Column("n0", lambda r: f"{r['n0']:,}", name="n0")] if apart else []),
+        Column("n", lambda r: f"{r['n']:,}", name="n")
+        if one_n0
+        else Column("n0 + n", lambda r: f"{r['n0']:,} + {r['n']:,}", name="n"),
         Column("α", _alpha, name="alpha"),
         Column("rule", _rule, "left", name="rule"),
     ]
@@ -160,6 +175,7 @@ def _settings() -> list[Setting]:
         "run_id": lambda r: f"run {r['run_id']}",
         "sigma": lambda r: f"σ = {number_text(r['sigma'])}",
         "inputs": lambda r: f"{_inputs(r)} inputs",
+        "n0": lambda r: f"n0 = {r['n0']:,}",
         "n": lambda r: f"n0 = {r['n0']:,}, n = {r['n']:,}",
         "alpha": lambda r: f"α = {_alpha(r)}",
         "rule": lambda r: _rule(r).replace(r["rule"], f"{r['rule']} rule", 1),
@@ -170,7 +186,7 @@ def _settings() -> list[Setting]:
 def _figure_columns(*, abstention: bool, rejection: bool) -> list[Column]:
     measured = [
         Column("uncertainty", lambda r: r["measure"], "left", name="measure"),
-        Column("θ", lambda r: "-" if r["threshold"] is None else f"{r['threshold']:.4g}", name="threshold"),
+        Column("θ", lambda r: _threshold(r), name="threshold"),
     ]
     gained = [
         Column("ACR\nCC", lambda r: acr_text(r["acr_cc"]), name="acr_cc"),
@@ -185,6 +201,10 @@ def _figure_columns(*, abstention: bool, rejection: bool) -> list[Column]:
         *(gained if rejection else []),
         _percent("ceiling", "at_ceiling"),
     ]
+
+
+def _threshold(record: Record) -> str:
+    return "-" if record["threshold"] is None else f"{record['threshold']:.4g}"
 
 
 def _percent(title: str, name: str) -> Column:
@@ -229,12 +249,13 @@ def _rule(record: Record) -> str:
     return f"{record['rule']}{competitors}"
 
 
-def _draws(records: Sequence[Record]) -> list[str]:
-    """Returns what was sampled where a stopping rule had inputs stop before n."""
+def early_stops(records: Sequence[Record]) -> list[str]:
+    """Returns what was sampled where a stopping rule had inputs stop before n, and what that means for the radii."""
     return list(
         dict.fromkeys(
             f"run {r['run_id']} stopped inputs once they were decided: {r['draws_mean']:,.0f} samples on average, "
-            f"median {r['draws_median']:,.0f}, all {r['n']:,} for {percent_text(r['draws_at_max'], 2)} % of them"
+            f"median {r['draws_median']:,.0f}, all {r['n']:,} for {percent_text(r['draws_at_max'], 2)} % of them; "
+            "its radii are what these samples prove: with all n they may be larger"
             for r in records
             if r["draws_mean"] < r["n"] and r["kind"] == "certify"
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rsuq_cli.console import percent_text
 from rsuq_cli.reports.audit import audit_table
-from rsuq_cli.reports.comparison import acr_text, curve_table
+from rsuq_cli.reports.comparison import acr_text, curve_table, early_stops, figure_record
 from rsuq_cli.reports.models import history_lines
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.ood.tables import difference_table
@@ -107,7 +107,8 @@ def _certified(content: CardContent) -> list[str]:
         "Coverage: inputs answered with certainty; accuracy: right without rejection; ACR: average certified radius "
         "in pixel units over all inputs. CC: the class stays and so does its certainty; NCL: no other class is ever "
         "stated with confidence. In brackets: 95 % intervals over the inputs.",
-        curves.markdown(), *_bullets(curves.notes), *_bullets(warnings),
+        curves.markdown(),
+        *_bullets([*curves.notes, *early_stops([figure_record(one) for one in content.figures]), *warnings]),
     ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def models_table(
 
     def columns(most: int) -> list[Column]:
         return [
-            Column("checkpoint", lambda r: str(r["id"])),
+            Column("id", lambda r: str(r["id"])),
             *label_columns(records, most),
             Column("model", lambda r: shortened(model_name(r["model"]), most), "left"),
             Column("data", lambda r: shortened(short_name(r["dataset"]), most), "left"),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rsuq_cli.jobs.ood.plan import OodPlan
     from rsuq_cli.jobs.train_plan import TrainPlan
 
+# Settings whose own names are abbreviations.
+_TRAINING = {"sigma": "σ", "amp": "mixed precision"}
 TITLE = "dry run: nothing is {} or written"
 
 
@@ -74,7 +76,7 @@ def train_plan_sheet(plan: TrainPlan) -> Sheet:
     begun = f"an interrupted training goes on after epoch {plan.finished_epochs}, if network and data are as they were"
     lines = [
         ("model", plan.model), ("data set", f"{plan.dataset}, {plan.inputs:,} training inputs"),
-        *((name.replace("_", " "), value) for name, value in plan.settings.items()),
+        *((_TRAINING.get(name, name.replace("_", " ")), _spelled(value)) for name, value in plan.settings.items()),
         ("device", plan.device), ("checkpoint in", plan.folder),
         ("state", begun if plan.finished_epochs else "a new training"),
         ("time", None if plan.seconds is None else f"about {duration_text(plan.seconds)} for the other epochs"),
@@ -82,6 +84,10 @@ def train_plan_sheet(plan: TrainPlan) -> Sheet:
                       if plan.checkpoints else "no checkpoints for this model, data set and σ"),
     ]  # fmt: skip
     return sheet(TITLE.format("trained"), asdict(plan) | {"checkpoints": list(plan.checkpoints)}, lines)
+
+
+def _spelled(value: object) -> object:
+    return ("yes" if value else "no") if isinstance(value, bool) else value
 
 
 def _subset(plan: CertifyPlan) -> str:

@@ -52,7 +52,8 @@ def _promises(one: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _percent_down(share: float | None) -> str:
-    return "-" if share is None else f"{math.floor(share * 1000) / 10:.1f}"
+    """Returns a least probability in percent, rounded down: no number of samples makes an answer certain."""
+    return "-" if share is None else f"{min(math.floor(share * 1000), 999) / 10:.1f}"
 
 
 def prediction_record(prediction: Prediction) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from typing import Any
 from rsuq_cli.console import Column, Table, percent_text
 from rsuq_cli.formats import Record
 from rsuq_cli.readings.sweep import SweepPoint
-from rsuq_cli.reports.comparison import LEGEND, acr_text
+from rsuq_cli.reports.comparison import LEGEND, THRESHOLD, acr_text
 
 # The coverages at which people see a sweep: where measures and models are compared.
 USUAL_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
+_ANSWERED = f"{THRESHOLD} · answered: share of noisy samples that are certain"
 
 
 def point_record(point: SweepPoint) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def sweep_table(points: Sequence[SweepPoint]) -> Table:
     shown = [record for reading in readings.values() for record in _usual(reading)]
     title, columns = _named("thresholds", shown)
     note = f"{len(shown)} of {len(records):,} thresholds, those nearest to usual coverages: --format csv has all"
-    notes = (note, "answered: share of noisy samples that are certain", *LEGEND, *_incomplete(points))
+    notes = (note, _ANSWERED, *LEGEND, *_incomplete(points))
     return Table(title, records, columns, notes, shown=shown)
 
 
@@ -57,7 +58,8 @@ def best_table(points: Sequence[SweepPoint]) -> Table:
     """Returns the figures at the chosen thresholds, and says on which inputs they were chosen."""
     records = [point_record(point) for point in points]
     choice = points[0].choice if points else None
-    notes: tuple[str, ...] = (*LEGEND, *_incomplete(points))
+    tried = "candidates: thresholds that were tried · on the half that chose: the same figure there"
+    notes: tuple[str, ...] = (tried, _ANSWERED, *LEGEND, *_incomplete(points))
     if choice:
         what = {"gain": "the gain", "acr_ncl": "ACR NCL", "acr_cc": "ACR CC"}[choice.best]
         how = f"chosen to make {what} largest on one half of the inputs, answering at least {choice.at_coverage:g}"
@@ -66,7 +68,7 @@ def best_table(points: Sequence[SweepPoint]) -> Table:
         notes = (f"{how}; the figures are of the other half, which had no part in the choice",
                  "the halves depend on the inputs' numbers alone; nothing is stored: --threshold stores a scoring",
                  *notes)  # fmt: skip
-    extra = [Column("candidates", lambda r: f"{r['candidates']:,}"), Column("chosen at", _value_there)]
+    extra = [Column("candidates", lambda r: f"{r['candidates']:,}"), Column("on the half\nthat chose", _value_there)]
     title, columns = _named("best thresholds, figures of the other half", records)
     return Table(title, records, [*columns, *extra], notes)
 

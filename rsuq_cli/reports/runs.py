@@ -67,19 +67,19 @@ def run_sheet(details: RunDetails) -> Sheet:
         "tags": list(run.tags), "figures": [figure_record(one) for one in details.figures],
         "audits": [asdict(one) for one in details.audits], "hanging": asdict(hanging), "commands": commands,
     }  # fmt: skip
-    every = "all inputs" if run.skip == 1 else f"every {run.skip}th input"
+    every = "every input" if run.skip == 1 else f"every {run.skip}th input"
     limit = f", at most {run.subset_limit:,}" if run.subset_limit else ""
     lines = [
         ("name", run.name), ("tags", ", ".join(run.tags)), ("note", run.note), ("kind", run.kind),
         ("status", f"{run.status}: {run.finished:,} of {run.inputs:,} inputs"),
         ("model", run.model), ("checkpoint", run.checkpoint_id), ("weights from", run.source),
-        ("data set", f"{run.dataset}, {run.split}, {every}{limit}"), ("subset sha256", run.subset_sha256),
+        ("data set", f"{run.dataset}, {run.split}: {every}{limit}"), ("subset sha256", run.subset_sha256),
         ("σ", f"{run.sigma:g}"), ("samples", f"n0 = {run.n0:,}, n = {run.n:,}, seed {run.seed}"),
         ("device", f"{run.device}, {run.precision}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
         ("begun", moment_text(run.created_at)), ("last change", moment_text(run.updated_at)),
-        ("seconds", f"{run.seconds:.1f}"),
-        ("attempt", run.attempt), ("warnings", list(run.warnings or ())),
+        ("took", f"{run.seconds:.1f} s"),
+        ("attempt", run.attempt if run.attempt > 1 else None), ("warnings", list(run.warnings or ())),
         ("holds", hanging_text(hanging)), ("scorings", [_scoring(one) for one in details.figures]),
         ("audits", _audits(details.audits)),
         ("continue" if run.status != "complete" else "again", commands),

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from rsuq_cli.console import Column, Table, print_notes
 from rsuq_cli.formats import Record
@@ -47,7 +48,13 @@ class Sheet(Table):
         for what, value in self.lines:
             grid.add_row(escape(what), escape(value))
         console.print(escape(self.title), style="bold")
-        console.print(grid)
+        if console.is_terminal:
+            console.print(grid)
+        else:  # what fills the lines of a table up would be part of a file
+            with console.capture() as captured:
+                console.print(grid)
+            for line in captured.get().splitlines():
+                console.print(Text(line.rstrip()), overflow="ignore", no_wrap=True, crop=False)
         if notes:
             print_notes(self.notes, console)
 

@@ -23,11 +23,25 @@ def test_it_trains_certifies_and_says_what_it_means(place: Place) -> None:
     for words in ("quickstart", "entropy", "margin", "certified accuracy", "What this says", "Go on with:"):
         assert words in result.stdout
     (record, _) = rsuq("report", "--format", "json").json
-    assert f"is right on {record['clean_accuracy']:.0%} of 20 digits" in result.stdout
+    assert f"is right on {100 * record['clean_accuracy']:.1f} % of 20 digits" in result.stdout
+    assert f"it answers {100 * record['coverage']:.1f} %" in result.stdout
+    for figure in ("acr_standard", "acr_cc", "acr_ncl"):  # the same digits in the table and in words
+        assert result.stdout.count(f"{record[figure]:.4f}") >= 2
     assert record["status"] == "complete"
     assert query(place.database, "SELECT dataset FROM checkpoint") == [("digits",), ("digits-without-8,9",)]
     for words in ("held-out (near)", "noise:smooth (far)", "photo-patches (far)", "Inputs from elsewhere"):
         assert words in result.stdout
+
+
+def test_its_words_are_broken_between_words(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = rsuq("quickstart", "--n", 200, "--limit", 20).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    for words in ("smoothing", "network", "abstaining"):
+        assert words in shown.partition("Inputs from elsewhere")[2]
+    advice = shown.partition("Go on with:")[2].splitlines()
+    assert "  rsuq report --format json" in advice
+    assert all(line.startswith(("  # ", "  rsuq ")) for line in advice if line)
 
 
 def test_again_it_shows_what_is_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

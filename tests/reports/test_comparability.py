@@ -13,7 +13,7 @@ from rsuq_cli.results.figures import Figures
 BASE: dict[str, Any] = dict.fromkeys(Figures.__dataclass_fields__) | {
     "run_id": 1, "kind": "certify", "dataset": "digits", "split": "test", "skip": 1, "subset_sha256": "a" * 64,
     "rule": "majority", "competitors": "merged", "alpha": 0.001, "family_size": 1, "n": 1000, "n0": 100, "inputs": 360,
-    "sigma": 0.25, "model": "cnn", "measure": "entropy", "threshold": 0.2,
+    "sigma": 0.25, "model": "cnn", "measure": "entropy", "threshold": 0.2, "draws_at_max": 1.0,
 }  # fmt: skip
 
 
@@ -29,6 +29,7 @@ def said(**changes: Any) -> list[str]:
         ({"family_size": 4}, "α differs (0.001, 0.00025)"),
         ({"n": 100_000}, "n differs (1,000, 100,000)"),
         ({"n0": 10}, "n0 differs (100, 10)"),
+        ({"draws_at_max": 0.1}, "when inputs stop differs (at n, once decided)"),
         ({"rule": "plurality"}, "the rule differs (majority, plurality)"),
         ({"competitors": "class-wise"}, "how competitors are bounded differs"),
         ({"dataset": "mnist"}, "the data set differs (digits, mnist)"),
@@ -49,7 +50,7 @@ def test_what_differs_is_said_once(changes: dict[str, Any], expected: str) -> No
         {"model": "mlp", "sigma": 0.5, "measure": "margin", "threshold": 0.7, "objective": "adversarial"},
         {"alpha": 0.004, "family_size": 4},
         # A log has no images: its digest says nothing about theirs.
-        {"kind": "import", "subset_sha256": "c" * 64},
+        {"kind": "import", "subset_sha256": "c" * 64, "draws_at_max": 0.0},
     ],
 )
 def test_what_an_experiment_varies_is_no_difference(changes: dict[str, Any]) -> None:
