@@ -7,6 +7,7 @@ import what they need when they run.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Annotated, Any
 
@@ -29,9 +30,22 @@ from rsuq_cli.commands import (
     train,
 )
 from rsuq_cli.commands.help_page import Group, with_pages
-from rsuq_cli.errors import RsuqError
+from rsuq_cli.errors import BadInput, RsuqError
 from rsuq_cli.streams import own_streams
 from rsuq_cli.version import __version__
+
+# What any file may meet, whoever opens it, and what to do then.
+_CIRCUMSTANCES = {
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.ENOSPC: "make room, and give the same command again",
+    errno.EDQUOT: "make room, and give the same command again",
+    errno.EFBIG: "allow larger files (ulimit -f), and give the same command again",
+    errno.EROFS: "give a place that may be written to",
+}
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:77]}..."
 
 
 class Root(Group):
@@ -46,6 +60,12 @@ class Root(Group):
         except RsuqError as error:
             fail(error.message, error.hint)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.errno not in _CIRCUMSTANCES:
+                raise
+            where = f" ({_shortened(str(error.filename))})" if error.filename is not None else ""
+            fail(f"{(error.strerror or str(error)).lower()}{where}", _CIRCUMSTANCES[error.errno])
+            raise typer.Exit(BadInput.exit_code) from None
         except KeyboardInterrupt:
             fail("interrupted", "what is finished is safe; the same command goes on from there")
             raise typer.Exit(130) from None

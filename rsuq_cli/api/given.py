@@ -27,9 +27,18 @@ def a_number(name: str, value: Any) -> float:
 def a_whole_number(name: str, value: Any) -> int:
     """Returns a whole number as an int, 1e3 too; raises BadInput for anything else."""
     single = _single(value)
-    if single is None or not math.isfinite(single) or single != int(single):
+    if single is None or (isinstance(single, float) and not single.is_integer()):
         raise BadInput(f"{name} is {_shown(value)}", "give a whole number")
+    if abs(single) >= 2**63:
+        raise BadInput(f"{name} is {_shown(value)}", f"{2**63 - 1} is the largest whole number there is")
     return int(single)
+
+
+def a_word(name: str, value: Any) -> str:
+    """Returns a string; raises BadInput for anything else."""
+    if not isinstance(value, str):
+        raise BadInput(f"{name} is {_shown(value)}", "give one name, as a string")
+    return value
 
 
 def images_given(name: str, images: Any) -> torch.Tensor:
@@ -39,8 +48,11 @@ def images_given(name: str, images: Any) -> torch.Tensor:
     """
     if not isinstance(images, torch.Tensor):
         raise BadInput(f"{name} are a {type(images).__name__}, not a tensor", f"give torch.as_tensor({name})")
-    if images.ndim != 4 or not images.numel():
+    if not images.is_nested and (images.ndim != 4 or not images.numel()):
         raise BadInput(f"{name} have shape {list(images.shape)}", "give [N, C, H, W] with at least one image")
+    if images.is_nested or images.is_meta or images.layout is not torch.strided:
+        kind = "nested" if images.is_nested else "without values (meta)" if images.is_meta else str(images.layout)
+        raise BadInput(f"{name} are a tensor that is {kind}", "give a plain dense one")
     pixels: torch.Tensor = images.detach()
     if pixels.dtype == torch.uint8:
         return pixels
@@ -77,7 +89,7 @@ def labels_given(labels: Any, inputs: int, classes: int) -> npt.NDArray[np.int64
     return truth.astype(np.int64)
 
 
-def _single(value: Any) -> float | None:
+def _single(value: Any) -> int | float | None:
     """Returns the value of one number, None for what is none (a bool is none, either)."""
     if isinstance(value, (torch.Tensor, np.ndarray)):
         if math.prod(value.shape) != 1:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from rsuq_cli.api.given import a_number, a_whole_number, images_given, labels_given
+from rsuq_cli.api.given import a_number, a_whole_number, a_word, images_given, labels_given
 from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method
 from rsuq_cli.certificates.certificate import certify as certify_votes
 from rsuq_cli.certificates.evidence import Histogram, stacked
@@ -78,10 +78,16 @@ class TensorResult:
         return self.certificates.radius_ncl
 
     def figures(self, radii: Sequence[float] = ()) -> Figures:
-        """Returns accuracy, coverage, average radii, gain and certified curves; raises BadInput without labels."""
+        """Returns accuracy, coverage, average radii, gain and certified curves.
+
+        Raises BadInput without labels, and for radii that are none.
+        """
         if self.labels is None:
             raise BadInput("figures over the images need their labels", "give labels to certify")
-        return figures(self.labels, self.certificates, radii=radii)
+        try:
+            return figures(self.labels, self.certificates, radii=radii)
+        except ValueError as error:
+            raise BadInput(str(error), "give numbers from 0 up, such as [0, 0.25, 0.5]") from error
 
     def frame(self) -> pd.DataFrame:
         """Returns one row for each image."""
@@ -134,6 +140,12 @@ def certify(
     threshold = None if threshold is None else a_number("threshold", threshold)
     n0, n, seed = a_whole_number("n0", n0), a_whole_number("n", n), a_whole_number("seed", seed)
     batch_size = None if batch_size is None else a_whole_number("batch_size", batch_size)
+    uncertainty, rule, precision = (
+        a_word("uncertainty", uncertainty),
+        a_word("rule", rule),
+        a_word("precision", precision),
+    )
+    competitors = None if competitors is None else a_word("competitors", competitors)
     request = CertifyRequest(
         Sources("model", batch_size=batch_size, device=device, precision=precision), sigma, n0=n0, n=n, alpha=alpha,
         seed=seed, measures=(uncertainty,), threshold=threshold, coverages=() if threshold is not None else (coverage,),

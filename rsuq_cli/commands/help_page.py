@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from rsuq_cli.commands.examples import examples_of
 from rsuq_cli.commands.options import OUTPUT, PANELS
+from rsuq_cli.errors import BadInput
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,11 +27,21 @@ if TYPE_CHECKING:
 # Lines that are longer are hard to read, however wide the terminal is.
 WIDEST = 100
 NAMES = 28
+LARGEST = 2**63 - 1
 GROUP_FLAGS = "Options"
 
 
 class Command(TyperCommand):
-    """A command whose help is one page of panels."""
+    """A command whose help is one page of panels, and which takes no number that a database cannot hold."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        for parameter in self.params:
+            given = ctx.params.get(parameter.name)
+            for value in given if isinstance(given, (list, tuple)) else (given,):
+                if isinstance(value, int) and abs(value) > LARGEST:
+                    raise BadInput(f"{parameter.opts[0]} is {value}", f"{LARGEST} is the largest whole number there is")
+        return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Prints the page."""

@@ -19,6 +19,8 @@ from rsuq_cli.spelling import path_of
 
 EMBEDDED = ("digits",)
 TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
+# In pixels; a single image of this side has more values than any network here takes.
+LARGEST_SIDE = 16_384
 OWN = ("folder:PATH", "npz:PATH")
 
 
@@ -33,10 +35,13 @@ def open_dataset(
     resizes every image to a square of that side in pixels; `recorded` are the class names that results of these data
     are kept with, for names that can be read in two ways.
 
-    Raises `BadInput` for an unknown name, an image size below 1, and a path that does not hold such a data set.
+    Raises `BadInput` for an unknown name, an image size below 1 or above `LARGEST_SIDE`, and a path that does not
+    hold such a data set.
     """
     if image_size is not None and image_size < 1:
         raise BadInput(f"the image size {image_size} is below 1 pixel", "give the side of the square in pixels")
+    if image_size is not None and image_size > LARGEST_SIDE:
+        raise BadInput(f"the image size {image_size} is above {LARGEST_SIDE:,} pixels", "give a smaller side")
     if parts := held_out_name(name):
         whole = open_dataset(parts.dataset, data_dir=data_dir, image_size=image_size)
         return HeldOutDataset(whole, parts.classes, recorded)

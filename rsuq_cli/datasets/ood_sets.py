@@ -28,6 +28,8 @@ from rsuq_cli.spelling import path_of
 HELD_OUT, PHOTO_PATCHES = "held-out", "photo-patches"
 # ITU-R BT.601, as Pillow turns RGB into grey.
 _LUMA = (0.299, 0.587, 0.114)
+# Of a set that is made here; more would hardly fit into memory.
+MOST_MADE = 1_000_000
 _WIDEST_CROP = 4  # times the side of an input: wider crops of a photograph shrink to the same few colours
 
 Shape = tuple[int, int, int]
@@ -64,6 +66,8 @@ def open_ood_set(
     Raises BadInput for an unknown name, a set that cannot be read, is empty, or has another shape.
     """
     if name in MADE:
+        if (count or made) > MOST_MADE:
+            raise BadInput(f"{count:,} inputs of {name} are too many", f"give --limit {MOST_MADE} or less")
         images = torch.from_numpy(MADE[name](reference.shape, count or made))
         return OodSet(name, images, np.arange(len(images), dtype=np.int64))
     if name == HELD_OUT:

@@ -17,7 +17,7 @@ from torch import nn
 
 from rsuq_cli.errors import BadInput, RsuqError
 from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
-from rsuq_cli.models.network import logits_of, precision_of
+from rsuq_cli.models.network import logits_of, pass_failed
 from rsuq_cli.models.parts import weights_sha256
 from rsuq_cli.models.statistics import NONE, Statistics
 from rsuq_cli.models.weights import Fit, StateDict, load_into, read_weights
@@ -112,7 +112,9 @@ def _content(name: str, value: Any) -> Iterator[bytes]:
         # Its numbers with their scales; the whole numbers alone could stand for others.
         yield from _content(f"{name} {value.dtype}", value.dequantize())
     else:
-        tensor = value.detach().cpu().contiguous()
+        tensor = value.detach().cpu()
+        # The layouts of sparse tensors have no memory of their own to read.
+        tensor = (tensor if tensor.layout is torch.strided else tensor.to_dense()).contiguous()
         yield f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode()
         yield tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
 
@@ -162,15 +164,9 @@ def answer_of(module: nn.Module, spec: str, images: torch.Tensor) -> torch.Tenso
             logits = module(images)
     except RsuqError:
         raise
-    except Exception as error:  # whatever the user's network raises
-        other = precision_of(module)
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(
-            f"{spec}: a forward pass on {_sizes(*images.shape)} raised {type(error).__name__}: {reason}",
-            f"its weights are {other}, and it is given float32: call .float() on it" if other
-            else "it must take the data's shape",
-        ) from error  # fmt: skip
-    return logits_of(logits, spec)
+    except Exception as error:  # whatever the network raises
+        raise pass_failed(module, spec, images, error) from error
+    return logits_of(logits, spec).detach()
 
 
 def _sizes(*sizes: int) -> str:

@@ -6,15 +6,16 @@ are all there, and no part of it answers by the batch.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from rsuq_cli.errors import BadInput
+from rsuq_cli.errors import BadInput, RsuqError
 
 LOGITS = "logits"
 # Where torch keeps layers whose scale comes from the batch that they are given.
@@ -34,7 +35,22 @@ class Network(nn.Module):
         self.spec = spec
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return logits_of(self.module(images), self.spec)
+        if torch.compiler.is_compiling():
+            return logits_of(self.module(images), self.spec)
+        try:
+            output = self.module(images)
+        except Exception as error:  # whatever the user's network raises, at its first pass or its thousandth
+            # A full memory is a matter of the batch, and for whoever chose it.
+            if isinstance(error, (RsuqError, torch.OutOfMemoryError)) or "memory" in str(error):
+                raise
+            raise pass_failed(self, self.spec, images, error) from error
+        return logits_of(output, self.spec)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the mode of training or evaluation; what `torch.export` made keeps the one that it was made in."""
+        with contextlib.suppress(NotImplementedError):
+            super().train(mode)
+        return self
 
     def state_dict(self, *arguments: Any, **options: Any) -> Any:
         """Returns the module's own state, under its own names."""
@@ -58,9 +74,25 @@ def as_network(module: nn.Module, spec: str, shape: tuple[int, int, int]) -> Net
             "quantise statically, or certify the network as it was before",
         )
     network = Network(module, spec)
-    if any(is_lazy(tensor) for tensor in chain(module.parameters(), module.buffers())):
+    if any(is_lazy(tensor) for tensor in _tensors(network).values()):
         _fill_in(network, shape)
+    for name, tensor in _tensors(network).items():
+        if is_lazy(tensor):
+            raise BadInput(f"{spec}: the lazy {name} has no shape, since no forward pass uses it", "take it out")
+        if tensor.is_meta:
+            raise BadInput(f"{spec}: {name} lies on torch's meta device and has no values", "make it on the CPU")
     return network
+
+
+def pass_failed(module: nn.Module, spec: str, images: torch.Tensor, error: Exception) -> BadInput:
+    """Returns what to say of a forward pass that raised `error`."""
+    other = precision_of(module)
+    reason = " ".join(str(error).split())[:200] or "no message"
+    return BadInput(
+        f"{spec}: a forward pass on [{', '.join(map(str, images.shape))}] raised {type(error).__name__}: {reason}",
+        f"its weights are {other}, and it is given float32: call .float() on it" if other
+        else "it must take the data's shape, in batches of any size",
+    )  # fmt: skip
 
 
 def logits_of(output: Any, spec: str) -> torch.Tensor:
@@ -99,16 +131,12 @@ def _fill_in(network: Network, shape: tuple[int, int, int]) -> None:
         # Not in inference mode, whose tensors could not be trained.
         with torch.no_grad():
             network(torch.zeros(2, *shape))
-    except BadInput:
-        raise
-    except Exception as error:  # whatever the user's network raises
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(
-            f"{network.spec}: the forward pass that fills its lazy layers raised {type(error).__name__}: {reason}",
-            "it must take the data's shape",
-        ) from error
     finally:
         network.train(was_training)
+
+
+def _tensors(network: Network) -> dict[str, torch.Tensor]:
+    return {**dict(network.module.named_parameters()), **dict(network.module.named_buffers())}
 
 
 def precision_of(module: nn.Module) -> str | None:

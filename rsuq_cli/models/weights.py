@@ -5,6 +5,7 @@ Invariant: no file is ever unpickled. What torch's `weights_only=True` does not 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import re
@@ -51,6 +52,11 @@ class Fit(NamedTuple):
     notes: tuple[str, ...]
 
 
+class _Mistaken(NamedTuple):
+    what: str
+    then: str
+
+
 def read_weights(path: Path) -> StateDict:
     """Returns the weights in a safetensors or torch file, on the CPU; `FILE#PART` names a part of one.
 
@@ -87,6 +93,7 @@ def load_into(model: nn.Module, state: StateDict, path: Path) -> Fit:
         if name.startswith(NORMALISE) and tensors[name].numel() == own[name].numel():
             tensors[name] = tensors[name].view(own[name].shape)
     _check_shapes(own, tensors, path, said)
+    _check_kinds(own, tensors, path)
     spoiled = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if spoiled:
         raise BadInput(f"{path} holds values that are not finite: {_some('in', spoiled)}", "its training diverged")
@@ -193,8 +200,28 @@ def _saved_anew(refused: str) -> str:
 
 
 def _corrupt(path: Path, error: Exception) -> BadInput:
+    with contextlib.suppress(OSError):
+        if (known := _something_else(path)) is not None:
+            return BadInput(f"{path} holds no weights: it is {known.what}", known.then)
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return BadInput(f"{path} is no readable weights file: {reason}", "it may be damaged or cut short: fetch it again")
+
+
+def _something_else(path: Path) -> _Mistaken | None:
+    """Returns what a file is that is often taken for weights, None where its beginning does not tell."""
+    with path.open("rb") as file:
+        start = file.read(512).lstrip().lower()
+    if not start:
+        return _Mistaken("empty", "fetch it again")
+    if start.startswith(b"<") and b"html" in start:
+        return _Mistaken("a web page", "fetch the file itself, not the page about it")
+    if start.startswith(b"version https://git-lfs"):
+        return _Mistaken("a pointer of Git LFS to them", "fetch the file itself: git lfs pull")
+    if start.startswith(b"\x1f\x8b"):
+        return _Mistaken("compressed", "unpack it with gunzip or tar")
+    if start.startswith(b"{") and b"weight_map" in start + path.name.encode(errors="replace"):
+        return _Mistaken("an index of several files", "put their tensors into one safetensors file")
+    return None
 
 
 def _may_be_missing(name: str) -> bool:
@@ -222,6 +249,24 @@ def _check_shapes(own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.T
             f"{path} was trained for {theirs[0]} classes, and the data have {ours[0]}{said}", "give data of its classes"
         )
     raise BadInput(f"{path} does not fit the model: {first} is {theirs}, not {ours}{said}", "name its own model")
+
+
+def _check_kinds(own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raises BadInput for a weight that copying would turn into another number, or that has none."""
+    for name, value in tensors.items():
+        mine = own.get(name)
+        if value.is_meta:
+            raise BadInput(f"{path} holds names and shapes without values: {name}", "save the weights themselves")
+        if not isinstance(mine, torch.Tensor) or mine.is_quantized or not mine.is_floating_point():
+            continue
+        if value.layout is not torch.strided or value.is_quantized or not (value.is_floating_point() or not value.ndim):
+            kind = "quantised" if value.is_quantized else str(value.dtype).removeprefix("torch.")
+            kind = kind if value.layout is torch.strided else "sparse"
+            raise BadInput(
+                f"{path} holds {kind} numbers for {name}, which is {str(mine.dtype).removeprefix('torch.')} in the "
+                "network",
+                "save the weights as the network uses them, before they were quantised or packed",
+            )
 
 
 def _some(what: str, names: Iterable[str]) -> str:

@@ -23,6 +23,8 @@ from rsuq_cli.uncertainty.measures import check_threshold, measure_named
 SPLITS = ("test", "calibration", "train")
 NOISES = ("gaussian", "grid")
 DEFAULT_COVERAGE = 0.9
+# Noise of more is no number in single precision.
+LARGEST_SIGMA = 1e30
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,8 @@ class CertifyRequest:
 
 
 def check_sigma(sigma: float) -> None:
-    """Raises BadInput unless sigma is a positive number."""
-    if not (math.isfinite(sigma) and sigma > 0):
+    """Raises BadInput unless sigma is a positive number, small enough to be one in the network's own precision."""
+    if not 0 < sigma <= LARGEST_SIGMA:
         raise BadInput(f"sigma is {sigma:g}", "give a positive noise level in pixel units, such as 0.25")
 
 

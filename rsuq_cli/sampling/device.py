@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 from collections.abc import Iterator
 from typing import Literal, get_args
 
@@ -18,6 +19,8 @@ Precision = Literal["fp32", "tf32", "bf16"]
 # From malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+# So many workers are allowed on the smallest machine; more than a few for each processor only take memory.
+FEWEST_AT_MOST = 16
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -52,6 +55,8 @@ def resolve_devices(names: str, workers: int = 1) -> list[torch.device]:
     devices = [resolve_device(name.strip()) for name in names.split(",")]
     if workers < 1:
         raise BadInput(f"--workers is {workers}", "give at least 1")
+    if workers > (most := max(FEWEST_AT_MOST, 4 * (os.cpu_count() or 1))):
+        raise BadInput(f"--workers is {workers}", f"give at most {most} on this machine: each is a process of its own")
     if len({device.type for device in devices}) > 1:
         raise BadInput(f"--device {names} mixes kinds of devices", "evidence of one run comes from one kind")
     if len(devices) > 1 and workers not in (1, len(devices)):

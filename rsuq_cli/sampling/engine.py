@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from rsuq_cli.certificates.evidence import MeasureEdges
-from rsuq_cli.errors import RunIncomplete
+from rsuq_cli.errors import BadInput, RunIncomplete
 from rsuq_cli.sampling.comparison import differing, made_up_inputs
 from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory, keep_freed_memory, sent
 from rsuq_cli.sampling.forward import Forward, Preparation
@@ -78,6 +78,16 @@ def automatic_batch_size(shape: tuple[int, int, int], device: torch.device) -> i
     return max(least, min(most, budget // values // _ROW_MULTIPLE * _ROW_MULTIPLE))
 
 
+def _room_for(rows: int, shape: tuple[int, int, int], device: torch.device) -> torch.Tensor:
+    """Returns zeros `[rows, C, H, W]`; raises BadInput where the device has no room for them."""
+    try:
+        return torch.zeros((rows, *shape), device=device)
+    except (RuntimeError, TypeError) as error:  # a TypeError is a number of rows that is beyond any memory
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error) and "overflow" not in str(error):
+            raise
+        raise BadInput(f"{device} has no memory for a batch of {rows:,}", "give a smaller --batch-size") from error
+
+
 class Engine:
     """Samples a model under noise of one kind, sigma and seed.
 
@@ -112,7 +122,7 @@ class Engine:
         self._opened = partial(Forward, model, shape, device, precision, sigma=sigma)
         self._forward = self._opened(compiled=compiled, allowed=allowed)
         self._noise = noise or GaussianNoise(seed=seed, sigma=sigma, shape=shape, device=device)
-        self._buffer = torch.zeros((self.batch_size, *shape), device=device)
+        self._buffer = _room_for(self.batch_size, shape, device)
         if compiled:
             # Compiled now, or found not to compile: `preparation` says what will run from the first sample on.
             inputs = made_up_inputs(shape, sigma, _ROW_MULTIPLE).to(device)
@@ -242,10 +252,19 @@ class Engine:
         kept = self._watch.keep(noisy, used)
         with inference(self.device, self.precision):
             logits = self._forward.logits(noisy).float()
+            self._check_shape(logits, noisy)
             outcome = _Outcome(batch, logits.argmax(dim=1), scores(logits))
         if kept is not None:
             self._watch.compare(kept, logits, used)
         return outcome
+
+    def _check_shape(self, logits: torch.Tensor, noisy: torch.Tensor) -> None:
+        if logits.shape != (len(noisy), self.num_classes):
+            raise BadInput(
+                f"the model gives logits of shape {list(logits.shape)} for {len(noisy)} inputs, not "
+                f"{[len(noisy), self.num_classes]}",
+                "return [N, classes] for batches of any size",
+            )
 
     def noisy(self, images: torch.Tensor, indices: Indices, batch: Sequence[Piece]) -> torch.Tensor:
         """Returns the noisy inputs of a batch `[rows, C, H, W]` in memory that the next batch takes over.

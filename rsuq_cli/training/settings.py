@@ -19,6 +19,9 @@ Precision = Literal["fp32", "tf32", "bf16"]
 SCHEDULES: tuple[Schedule, ...] = ("one-cycle", "cosine")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 
+# More is no number in single precision.
+LARGEST_RATE = 1e38
+
 # Of all steps, the share in which one-cycle rises, and cosine warms up (large first steps upset batch norm).
 RISING_SHARE = {"one-cycle": 0.3, "cosine": 0.02}
 
@@ -51,7 +54,7 @@ class TrainSettings:
             ("sigma", self.sigma > 0, "above 0, in pixel units: 0.25 is a common value"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch size", self.batch_size >= 2, "at least 2, as batch norm needs"),
-            ("learning rate", self.learning_rate > 0, "above 0"),
+            ("learning rate", 0 < self.learning_rate <= LARGEST_RATE, f"above 0, and at most {LARGEST_RATE:g}"),
             ("momentum", 0 <= self.momentum < 1, "from 0 up to 1"),
             ("weight decay", self.weight_decay >= 0, "at least 0"),
             ("seed", self.seed >= 0, "at least 0"),

@@ -94,6 +94,11 @@ def test_figures_need_labels(images: torch.Tensor) -> None:
         ({"uncertainty": "entropie"}, "unknown uncertainty measure"),
         ({"rule": "mayority"}, "unknown rule"),
         ({"device": "tpu"}, "device"),
+        ({"rule": None}, "rule is None"),
+        ({"competitors": 3}, "competitors is 3"),
+        ({"uncertainty": ["entropy"]}, "uncertainty is \\['entropy'\\]"),
+        ({"n": 2**70}, "n is 1180591620717411303424"),
+        ({"seed": 2**63}, "seed is 9223372036854775808"),
     ],
 )
 def test_settings_that_cannot_certify_are_refused(images: torch.Tensor, changes: Any, message: str) -> None:
@@ -109,6 +114,8 @@ def test_settings_that_cannot_certify_are_refused(images: torch.Tensor, changes:
         (torch.rand(2, 1, 2, 2) * 2 + 1, None, "in \\[0, 1\\]"),
         (torch.rand(2, 1, 2, 2).double(), None, "uint8, or float32"),
         (torch.rand(2, 1, 2, 2), [1], "labels of shape"),
+        (torch.rand(2, 1, 2, 2).to_sparse(), None, "images are a tensor that is torch.sparse_coo"),
+        (torch.rand(2, 1, 2, 2).to("meta"), None, r"images are a tensor that is without values \(meta\)"),
     ],
 )
 def test_images_that_are_none_are_refused(images: torch.Tensor, labels: Any, message: str) -> None:

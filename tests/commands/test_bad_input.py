@@ -52,6 +52,11 @@ def refusal(place: Place, *arguments: object, exit_code: int = 2) -> str:
         (("--seed", "-1"), "seed is -1"),
         (("--batch-size", "0"), "batch"),
         (("--image-size", "0"), "image size"),
+        (("--image-size", 10**12), "the image size 1000000000000 is above 16,384 pixels"),
+        (("--sigma", "1e308"), "sigma is 1e+308"),
+        (("--seed", 2**63), "--seed is 9223372036854775808; 9223372036854775807 is the largest"),
+        (("--model", "x" * 5000 + ".py:make"), "file name too long"),
+        (("--dataset", "folder:" + "x" * 300), "name"),
     ],
 )
 def test_settings_of_either_command(place: Place, command: str, flags: tuple[str, ...], says: str) -> None:
@@ -86,11 +91,20 @@ def test_settings_of_either_command(place: Place, command: str, flags: tuple[str
         (("--batch-size", "many"), "--batch-size is 'many'; give a number of samples, or auto"),
         (("--radii", "0,a"), "--radii '0,a' are no numbers"),
         (("--radii", "0,-1"), "are no radii"),
+        (("--weights", "x" * 300), "file name too long"),
+        (("--n", 10**30), "--n is 1000"),
+        (("--limit", 2**63), "--limit is 9223372036854775808"),
+        (("--workers", 10**12), "--workers is 1000000000000; give at most"),
         (("--weights", "nowhere.safetensors"), "there is no weights file nowhere.safetensors"),
     ],
 )
 def test_settings_of_certify(place: Place, flags: tuple[str, ...], says: str) -> None:
     assert says in refusal(place, "certify", *flags)
+
+
+@pytest.mark.parametrize("rows", [10**14, 2**62])
+def test_a_batch_that_no_memory_holds(place: Place, blobs: Sample, rows: int) -> None:
+    assert "cpu has no memory for a batch of" in refused(rsuq("certify", *blobs.flags, "--n", 50, "--batch-size", rows))
 
 
 def test_the_number_of_samples_in_the_hint_is_enough(place: Place, blobs: Sample) -> None:
@@ -104,6 +118,7 @@ def test_the_number_of_samples_in_the_hint_is_enough(place: Place, blobs: Sample
         (("--batch-size", "1"), "batch size is 1"),
         (("--learning-rate", "0"), "learning rate is 0"),
         (("--learning-rate", "nan"), "learning rate is nan"),
+        (("--learning-rate", "1e308"), "learning rate is 1e+308"),
         (("--objective", "gausian"), "did you mean gaussian?"),
         (("--schedule", "cosin"), "did you mean cosine?"),
         (("--dataset", "npz:test_only.npz"), "has no training data"),
@@ -223,6 +238,21 @@ class TestCheckpoints:
         line = refusal(place, "certify", "--model", "mlp", "--weights", weights)
         assert f"gift.pt{says}" in line
         assert not payload.exists()
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            (b"", "it is empty"),
+            (b"<!DOCTYPE html>\n<html><body>404</body></html>", "it is a web page"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "git lfs pull"),
+            (b"\x1f\x8b\x08\x00 and so on", "it is compressed"),
+            (b'{"metadata": {}, "weight_map": {"fc": "model-00001-of-00002.safetensors"}}', "index of several files"),
+        ],
+    )
+    def test_something_else_is_called_what_it_is(self, place: Place, content: bytes, says: str) -> None:
+        weights = place.work / "model.pth"
+        weights.write_bytes(content)
+        assert says in refusal(place, "certify", "--model", "mlp", "--weights", weights)
 
     def test_weights_that_are_not_finite(self, place: Place) -> None:
         model = build("mlp", shape=(1, 8, 8), num_classes=10)

@@ -71,8 +71,54 @@ def test_lazy_layers_are_filled_in_and_can_be_trained() -> None:
 
 
 def test_lazy_layers_that_the_data_do_not_fit_are_refused() -> None:
-    with pytest.raises(BadInput, match="fills its lazy layers raised RuntimeError"):
+    with pytest.raises(BadInput, match=r"a forward pass on .* raised RuntimeError"):
         as_network(nn.Sequential(nn.Flatten(), nn.Linear(9, 3), nn.LazyLinear(3)), "mine", SHAPE)
+
+
+class Fails(nn.Module):
+    """Raises from its third pass on, or where a batch has other than two rows."""
+
+    def __init__(self, error: Exception, *, rows: bool) -> None:
+        super().__init__()
+        self.fc, self.passes, self.error, self.rows = nn.Linear(4, 3), 0, error, rows
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        if len(x) != 2 if self.rows else self.passes > 2:
+            raise self.error
+        return self.fc(x.flatten(1))
+
+
+def test_what_a_network_raises_is_one_line_whenever_it_does() -> None:
+    network = as_network(Fails(ValueError("too\n  late"), rows=False), "mine", SHAPE)
+    for _ in range(2):
+        network(torch.rand(2, *SHAPE))
+    with pytest.raises(BadInput, match=r"^mine: a forward pass on \[5, 1, 2, 2\] raised ValueError: too late$"):
+        network(torch.rand(5, *SHAPE))
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
+def test_a_full_memory_stays_what_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        as_network(Fails(error, rows=True), "mine", SHAPE)(torch.rand(3, *SHAPE))
+
+
+def test_an_exported_network_keeps_its_mode() -> None:
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
+    rows = {"input": {0: torch.export.Dim("rows")}}
+    exported = torch.export.export(plain, (torch.zeros(2, *SHAPE),), dynamic_shapes=rows).module()
+    network, images = as_network(exported, "mine", SHAPE), torch.rand(5, *SHAPE)
+    assert torch.equal(network.eval()(images), plain(images))
+    check_output(network, "mine", SHAPE, 3)
+
+
+def test_weights_without_values_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"^mine: 1.weight lies on torch's meta device and has no values$"):
+        as_network(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).to("meta"), "mine", SHAPE)
+    idle = Returns("tensor")
+    idle.idle = nn.LazyLinear(3)
+    with pytest.raises(BadInput, match=r"^mine: the lazy idle.weight has no shape, since no forward pass uses it$"):
+        as_network(idle, "mine", SHAPE)
 
 
 def test_dynamic_quantisation_is_refused() -> None:

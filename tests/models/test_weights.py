@@ -407,3 +407,26 @@ def test_parts_of_a_file_are_other_weights(tmp_path: Path) -> None:
 def test_what_a_checkpoint_says_of_its_training_is_read(tmp_path: Path) -> None:
     torch.save({"args": {"noise_sd": 0.5, "gpus": [0]}, "epoch": 9, "state_dict": published("")}, tmp_path / "w.pth")
     assert read_weights(tmp_path / "w.pth").metadata == {"noise_sd": 0.5, "epoch": 9}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (torch.ones(3, 4, dtype=torch.int8), "holds int8 numbers for 1.weight, which is float32 in the network"),
+        (torch.ones(3, 4, dtype=torch.complex64), "holds complex64 numbers for 1.weight"),
+        (torch.ones(3, 4, dtype=torch.bool), "holds bool numbers for 1.weight"),
+        (torch.eye(3, 4).to_sparse(), "holds sparse numbers for 1.weight"),
+        (torch.ones(3, 4, device="meta"), "holds names and shapes without values: 1.weight"),
+    ],
+)
+def test_numbers_that_would_become_others_are_refused(changed: torch.Tensor, words: str) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    state = StateDict({"1.weight": changed, "1.bias": torch.zeros(3)}, None, {})
+    assert words in message(lambda: load_into(model, state, Path("w.pt")))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floating_kinds_are_loaded(kind: torch.dtype) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    load_into(model, StateDict({"1.weight": torch.eye(3, 4).to(kind), "1.bias": torch.zeros(3)}, None, {}), Path("w"))
+    assert model[1].weight.equal(torch.eye(3, 4))

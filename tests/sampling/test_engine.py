@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
-from rsuq_cli.errors import RunIncomplete
+from rsuq_cli.errors import BadInput, RunIncomplete
 from rsuq_cli.models.zoo import build
 from rsuq_cli.sampling.engine import Engine, automatic_batch_size
 from rsuq_cli.sampling.noise import Copies, GaussianNoise, Stream
@@ -35,6 +35,29 @@ Edges = dict[str, MeasureEdges]
 
 
 # Models and images
+
+
+class Shapeless(nn.Module):
+    """Logits for one row less than asked, or for twice the classes, as soon as a batch is no pair."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = x.flatten(1)[:, :3]
+        if len(x) == 2:
+            return logits
+        return logits[:-1] if self.kind == "rows" else torch.cat([logits, logits], dim=1)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("rows", r"\[31, 3\] for 32"), ("classes", r"\[32, 6\] for 32")])
+def test_logits_of_another_shape_in_a_batch_are_refused(kind: str, said: str) -> None:
+    engine = Engine(
+        Shapeless(kind), shape=(1, 2, 2), num_classes=3, sigma=0.25, seed=0, device=torch.device("cpu"), batch_size=32
+    )
+    with pytest.raises(BadInput, match=f"logits of shape {said} inputs"):
+        engine.trial(torch.rand(4, 1, 2, 2), range(4))
 
 
 def trained_looking(name: str, shape: Shape, num_classes: int = 10) -> nn.Module:
