@@ -177,7 +177,8 @@ class _Run:
             f"{run}: {todo:,} inputs{resumed} × {samples:,} samples, {most} "
             f"{duration_text(todo * samples / rate)} on {self.engine.device} "
             f"({self.engine.precision}, batches of {self.engine.batch_size}); "
-            f"no radius can exceed {self.scored[0].method.ceiling(request.n):.3f}"
+            # Rounded down, as it will be where it is printed as a radius.
+            f"no radius can exceed {math.floor(1000 * self.scored[0].method.ceiling(request.n)) / 1000:.3f}"
         )
 
     def _sample(self, todo: Sequence[int]) -> None:

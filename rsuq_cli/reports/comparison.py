@@ -22,7 +22,7 @@ CURVES = {"certified_standard": "standard", "certified_cc": "CC", "certified_ncl
 OF_REJECTION = ("acr_cc", "acr_ncl", "gain", "cc_cost")
 SCORING = "scoring: one reading of a run's evidence"
 THRESHOLD = "θ: certain up to this uncertainty"
-CEILING = "ceiling: inputs whose radius n limits"
+CEILING = "ceiling: inputs whose every sample speaks for the class, so that n limits the radius"
 LEGEND = (
     "coverage: inputs answered with certainty · accuracy: right without rejection",
     "ACR: average certified radius in pixel units, over all inputs (0 where the class is wrong), to the nearest digit",

@@ -118,7 +118,8 @@ def ceiling_table(found: Sequence[CeilingShare]) -> Table:
         Column("of ACR\n%", lambda r: percent_text(r["of_acr"], 2), name="of_acr"),
     ]
     notes = (
-        "at ceiling: every sample speaks for the class, so the radius measures n and not the model",
+        "ceiling: the largest radius that all n samples can prove · at ceiling: every sample speaks for the class, so "
+        "the radius measures n, or where a stopping rule stopped, and not the model",
         "of right: among the inputs that are right without rejection · of ACR: their part in the standard ACR",
     )
     return Table("at the ceiling", [asdict(one) | _shares(one) for one in found], columns, notes)

@@ -27,6 +27,10 @@ _LONGEST, _SHORTEST = 40, 6
 _RULES = 2  # between two columns
 
 
+# A command that was killed could not say so.
+_STANDING = {"running": "running, or killed"}
+
+
 @dataclass(frozen=True)
 class RunDetails:
     """A run with what hangs on it: the figures of its scorings, its audits, and how many rows there are."""
@@ -71,14 +75,14 @@ def run_sheet(details: RunDetails) -> Sheet:
     limit = f", at most {run.subset_limit:,}" if run.subset_limit else ""
     lines = [
         ("name", run.name), ("tags", ", ".join(run.tags)), ("note", run.note), ("kind", run.kind),
-        ("status", f"{run.status}: {run.finished:,} of {run.inputs:,} inputs"),
+        ("status", f"{_STANDING.get(run.status, run.status)}: {run.finished:,} of {run.inputs:,} inputs"),
         ("model", run.model), ("checkpoint", run.checkpoint_id), ("weights from", run.source),
         ("data set", f"{run.dataset}, {run.split}: {every}{limit}"), ("subset sha256", run.subset_sha256),
         ("σ", f"{run.sigma:g}"), ("samples", f"n0 = {run.n0:,}, n = {run.n:,}, seed {run.seed}"),
         ("device", f"{run.device}, {run.precision}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
         ("begun", moment_text(run.created_at)), ("last change", moment_text(run.updated_at)),
-        ("took", f"{run.seconds:.1f} s"),
+        ("took", f"{run.seconds:.1f} s" if run.seconds else None),
         ("attempt", run.attempt if run.attempt > 1 else None), ("warnings", list(run.warnings or ())),
         ("holds", hanging_text(hanging)), ("scorings", [_scoring(one) for one in details.figures]),
         ("audits", _audits(details.audits)),

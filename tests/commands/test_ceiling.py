@@ -44,7 +44,7 @@ def test_certify_and_report_know_one_ceiling(place: Place, flags: tuple[str, ...
     expected = SIGMA * float(stays_above_half(EXPECTED[flags]))
     (told,) = rsuq("report", "--at-ceiling", "--format", "json").json
     assert told["ceiling"] == pytest.approx(expected, rel=1e-12)
-    assert float(foretold) == pytest.approx(told["ceiling"], abs=5.1e-4)
+    assert float(foretold) <= told["ceiling"] < float(foretold) + 0.001  # rounded down, as every radius
     ((largest, drawn),) = query(place.database, "SELECT radius_cc, n FROM certified_sample WHERE input_index = 0")
     assert largest <= told["ceiling"]
     assert drawn < N or largest == told["ceiling"]

@@ -141,7 +141,7 @@ def test_classes_and_the_ceiling() -> None:
     assert set(by_class[0]["coverage"]) == {"value", "low", "high"}
     ceiling = {one["scoring_id"]: one for one in records("--at-ceiling")}
     assert ceiling[1]["at_ceiling"]["value"] == records("1")[0]["at_ceiling"]
-    assert "measures n and not the model" in rsuq("report", "--at-ceiling").stdout
+    assert "so the radius measures n" in rsuq("report", "--at-ceiling").stdout
 
 
 def test_inputs_are_rows_of_the_database(database: Path) -> None:

@@ -99,6 +99,16 @@ def test_what_limits_the_trust_is_said_first(db: Database) -> None:
     assert "No warning" not in told
 
 
+def test_where_sampling_stopped_early_no_input_is_said_to_be_at_the_ceiling(db: Database) -> None:
+    made_up_run(db, coverages=(0.8,), measures=("margin",))
+    with db.transaction() as connection:
+        connection.execute(text("UPDATE certified_sample SET at_ceiling = 1"))
+        connection.execute(text("UPDATE run SET n = 2 * n"))  # so no input had all of them
+    told = words(answered(db))
+    assert "Sampling stopped before; 100.00 % of the inputs had every sample speak for the class until then" in told
+    assert "at it" not in told
+
+
 def test_promises_are_about_masses_and_name_alpha_threshold_and_units(db: Database) -> None:
     made_up_run(db, coverages=(0.8,), measures=("margin",))
     told = words(answered(db))

@@ -181,6 +181,11 @@ def _reach_text(dossier: Dossier, name: str) -> str:
 def _ceiling_text(dossier: Dossier) -> str:
     one = dossier.figures
     told = f"With n = {one.n:,} no radius can exceed {radius_text(dossier.ceiling.ceiling)}, the ceiling"
+    if one.kind == "certify" and one.draws_at_max < 1:
+        return (
+            f"{told}. Sampling stopped before; {percent_text(one.at_ceiling, 2)} % of the inputs had every sample "
+            "speak for the class until then, and their radius measures where it stopped, not the network."
+        )
     told += f"; {percent_text(one.at_ceiling, 2)} % of the inputs are at it"
     return f"{told}, so a typical radius measures n, not the network." if one.at_ceiling >= _MEASURES_N else f"{told}."
 

@@ -52,7 +52,8 @@ def audits_html(dossiers: Iterable[Dossier]) -> Html:
 def audit_sentences(dossier: Dossier) -> list[str]:
     """Returns what was tried against the certificates of a run, one sentence for each audit, the newest first."""
     told = [_sentence(part) for part in _each([dossier])][::-1]
-    more = [f"{len(told) - _TOLD} more audits are in the table below."] if len(told) > _TOLD else []
+    left = len(told) - _TOLD
+    more = [f"{left} more {'audit is' if left == 1 else 'audits are'} in the table below."] if left > 0 else []
     return [*told[:_TOLD], *more] or [_OF_A_LOG if dossier.run.kind == "import" else _NONE]
 
 
