@@ -58,7 +58,7 @@ def train(
 ) -> None:
     """Train a classifier that is robust against Gaussian noise, and keep its checkpoint.
 
-    Interrupted, the same command goes on after the last finished epoch.
+    Interrupted, the same command goes on after the last finished epoch; complete, it shows the checkpoint.
     """
     from rsuq_cli.console import Reporter
     from rsuq_cli.jobs.train import TrainRequest, train_run

@@ -1,7 +1,7 @@
 """Train: a noise-robust model, its checkpoint file, and the row that lets other commands find it.
 
 Invariant: the checkpoint is on the disk before its row is in the database, and the state of an interrupted training is
-removed only after both.
+removed only after both. What has been trained already is shown, and not trained again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import platformdirs
 import torch
@@ -23,15 +23,16 @@ from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
-from rsuq_cli.models.checkpoints import CheckpointMetadata, save_checkpoint
+from rsuq_cli.jobs.trained import BEGUN_WITH, Trained, Training, trained_already
+from rsuq_cli.models.checkpoints import CheckpointMetadata, save_checkpoint, write_atomically
 from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import check_output
 from rsuq_cli.models.zoo import build
-from rsuq_cli.results.database import open_for_writing
+from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.location import locate
 from rsuq_cli.results.names import NO_LABELS, Labels
-from rsuq_cli.results.rows import NewCheckpoint
+from rsuq_cli.results.rows import CheckpointRow, NewCheckpoint
 from rsuq_cli.results.writer import record_checkpoint
 from rsuq_cli.run.configuration import FINGERPRINT
 from rsuq_cli.run.labels import give_labels
@@ -39,6 +40,7 @@ from rsuq_cli.run.network.own import NETWORK, network_of, origin_sha256
 from rsuq_cli.run.request import Sources, check_sigma
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.spelling import path_of
 from rsuq_cli.training.loop import StepProgress, TrainResult, train
 from rsuq_cli.training.objectives.registry import Value
 from rsuq_cli.training.resume import EpochRecord
@@ -69,7 +71,7 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class TrainOutcome:
-    """A recorded checkpoint; accuracies in [0, 1] on the calibration split."""
+    """A recorded checkpoint; accuracies in [0, 1] on the calibration split, None where one that is shown has none."""
 
     checkpoint_id: int
     model: str
@@ -77,9 +79,9 @@ class TrainOutcome:
     sigma: float
     objective: str
     epochs: int
-    accuracy_clean: float
-    accuracy_noisy: float
-    seconds: float
+    accuracy_clean: float | None
+    accuracy_noisy: float | None
+    seconds: float | None
     file: str
     sha256: str
 
@@ -88,11 +90,8 @@ class Prepared(NamedTuple):
     """All that a training needs before its first epoch; `resume_file` is where an interrupted one is kept."""
 
     device: torch.device
-    dataset: Dataset
-    name: str
-    settings: TrainSettings
+    training: Training
     model: nn.Module
-    custom: CustomModel | None
     folder: Path
     resume_file: Path
 
@@ -126,28 +125,37 @@ def prepared(request: TrainRequest, database: str | Path | None, watcher: Watche
         _check_folder(request.checkpoint_dir)
     folder = request.checkpoint_dir or default_checkpoint_dir(database)
     resume_file = folder / f"{_slot(request, custom, name, settings)}.partial"
-    return Prepared(device, dataset, name, settings, model, custom, folder, resume_file)
+    # The code of a user's own network may change between two calls; that of the zoo does not.
+    untrained = fingerprint_of(model.eval(), dataset.shape) if custom else None
+    training = Training(request.sources.model, custom, untrained, dataset, name, settings)
+    return Prepared(device, training, model.train(), folder, resume_file)
 
 
 def train_run(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> TrainOutcome:
     """Trains, saves and records a checkpoint, going on after the last finished epoch of an interrupted call.
 
+    A checkpoint of the same training is returned as it is, unless `request.fresh` asks for another.
     Raises BadInput for what cannot be trained, DatabaseError where the row cannot be kept.
     """
-    device, dataset, name, settings, model, custom, folder, resume_file = prepared(request, database, watcher)
+    ready = prepared(request, database, watcher)
     # Opened before the first epoch: a database that cannot be written should not cost a training.
-    with open_for_writing(database):
-        pass
-    if request.fresh:
-        resume_file.unlink(missing_ok=True)
-    result = _train(model, custom, dataset, settings, device, resume_file, watcher)
-    model.to("cpu")
-    metadata = _metadata(request, custom, dataset, name, settings, result)
-    metadata = replace(metadata, fingerprint=fingerprint_of(model, dataset.shape).to_json())
-    saved = save_checkpoint(folder, model, metadata)
     with open_for_writing(database) as db:
-        configuration = settings.recorded() | {"epochs_seconds": result.seconds, "device": str(device)}
+        known = Trained(None) if request.fresh else trained_already(db, ready.training)
+        if known.checkpoint:
+            return _shown(db, known.checkpoint, request, watcher)
+    if known.reason:
+        watcher.say(f"training anew: {known.reason}")
+    if request.fresh:
+        ready.resume_file.unlink(missing_ok=True)
+    result = _train(ready, watcher)
+    model, custom, name = ready.model.to("cpu"), ready.training.custom, ready.training.name
+    metadata = _metadata(request, ready.training, result)
+    metadata = replace(metadata, fingerprint=fingerprint_of(model, metadata.shape).to_json())
+    saved = save_checkpoint(ready.folder, model, metadata)
+    with open_for_writing(database) as db:
+        configuration = metadata.config | {"epochs_seconds": result.seconds, "device": str(ready.device)}
         configuration |= {FINGERPRINT: metadata.fingerprint} | ({NETWORK: network_of(custom)} if custom else {})
+        configuration |= ready.training.begun_with()
         new = NewCheckpoint(
             model=request.sources.model,
             dataset=name,
@@ -160,12 +168,27 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
             configuration=configuration,
             history=[asdict(record) for record in result.history],
         )
-        checkpoint_id = record_checkpoint(db, new)
+        checkpoint_id = record_checkpoint(db, new, renewed=BEGUN_WITH)
         give_labels(db, "checkpoint", checkpoint_id, request.labels, watcher)
-    resume_file.unlink(missing_ok=True)
+    ready.resume_file.unlink(missing_ok=True)
     return TrainOutcome(
         checkpoint_id, request.sources.model, name, request.sigma, request.objective, result.epochs_done,
         result.accuracy_clean, result.accuracy_noisy, result.seconds, str(saved.path), saved.sha256,
+    )  # fmt: skip
+
+
+def _shown(db: Database, row: CheckpointRow, request: TrainRequest, watcher: Watcher) -> TrainOutcome:
+    """Returns a checkpoint that is there, copied where a folder of its own is asked for, and gives it its labels."""
+    watcher.say(f"trained already: checkpoint {row.id} (--fresh trains anew)")
+    give_labels(db, "checkpoint", row.id, request.labels, watcher)
+    file = path_of(row.file)
+    if request.checkpoint_dir and request.checkpoint_dir.resolve() != file.parent.resolve():
+        file, before = request.checkpoint_dir / file.name, file
+        write_atomically(file, before.read_bytes())
+    known = row.configuration
+    return TrainOutcome(
+        row.id, row.model, row.dataset, row.sigma, row.objective, known["epochs"], row.accuracy_clean,
+        row.accuracy_noisy, known.get("epochs_seconds"), str(file), row.sha256,
     )  # fmt: skip
 
 
@@ -200,16 +223,11 @@ def _new_model(spec: str, dataset: Dataset, seed: int) -> tuple[nn.Module, Custo
     return module.train(), custom
 
 
-def _train(
-    model: nn.Module, custom: CustomModel | None, dataset: Dataset, settings: TrainSettings, device: torch.device,
-    resume_file: Path, watcher: Watcher,
-) -> TrainResult:  # fmt: skip
+def _train(ready: Prepared, watcher: Watcher) -> TrainResult:
+    dataset, settings, device = ready.training.dataset, ready.training.settings, ready.device
     images = len(dataset.indices("train"))
     watcher.say(f"training on {images:,} inputs for {settings.epochs} epochs at sigma {settings.sigma:g} on {device}")
     steps_done, note = 0, ""
-    # The code of a user's own network may change between two calls; that of the zoo does not.
-    fresh = fingerprint_of(model.eval(), dataset.shape) if custom else None
-    model.train()
 
     def on_step(progress: StepProgress) -> None:
         nonlocal steps_done
@@ -225,8 +243,8 @@ def _train(
 
     try:
         result = train(
-            model, dataset, settings, device=device, on_epoch=on_epoch, on_step=on_step, resume_file=resume_file,
-            network=fresh,
+            ready.model, dataset, settings, device=device, on_epoch=on_epoch, on_step=on_step,
+            resume_file=ready.resume_file, network=ready.training.untrained,
         )  # fmt: skip
     finally:
         watcher.end()
@@ -244,14 +262,11 @@ def _slot(request: TrainRequest, custom: CustomModel | None, dataset: str, setti
     return f"training-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def _metadata(
-    request: TrainRequest, custom: CustomModel | None, dataset: Dataset, name: str, settings: TrainSettings,
-    result: TrainResult,
-) -> CheckpointMetadata:  # fmt: skip
-    config: dict[str, Any] = settings.recorded()
+def _metadata(request: TrainRequest, training: Training, result: TrainResult) -> CheckpointMetadata:
+    custom, dataset = training.custom, training.dataset
     return CheckpointMetadata(
         model=request.sources.model,
-        dataset=name,
+        dataset=training.name,
         shape=dataset.shape,
         class_names=dataset.class_names,
         sigma=request.sigma,
@@ -261,7 +276,7 @@ def _metadata(
         accuracy_clean=result.accuracy_clean,
         accuracy_noisy=result.accuracy_noisy,
         calibration_indices=tuple(int(index) for index in dataset.calibration_indices),
-        config=config,
+        config=training.settings.recorded(),
         trained_on=SeenImages.of(dataset.load("train").images).packed(),
         network=origin_sha256(custom.origin, custom.spec) if custom else "",
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rsuq_cli.jobs.train import TrainRequest, prepared
+from rsuq_cli.jobs.trained import Trained, trained_already
 from rsuq_cli.results.checkpoints import list_checkpoints
 from rsuq_cli.results.database import open_for_lookup
 from rsuq_cli.run.watcher import Watcher
@@ -19,7 +20,7 @@ class TrainPlan:
 
     `finished_epochs` are kept of an interrupted one, which goes on after them where network and data are what they
     were; `seconds` is what the rest takes by them, None where there are none. `checkpoints` are those that there are
-    for the same model, data and sigma.
+    for the same model, data and sigma, `trained` the one that this very training made: it would be shown.
     """
 
     model: str
@@ -31,6 +32,7 @@ class TrainPlan:
     finished_epochs: int
     seconds: float | None
     checkpoints: tuple[int, ...]
+    trained: int | None
 
 
 def train_plan(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> TrainPlan:
@@ -41,16 +43,20 @@ def train_plan(request: TrainRequest, database: str | Path | None, watcher: Watc
     mean = sum(one.seconds for one in history) / len(history) if history else None
     with open_for_lookup(database) as db:
         known = [] if db is None else list_checkpoints(db)
+        trained = Trained(None) if db is None or request.fresh else trained_already(db, ready.training)
+    if trained.reason:
+        watcher.say(f"training anew: {trained.reason}")
     model = request.sources.model
-    same = [c.id for c in known if (c.model, c.dataset, c.sigma) == (model, ready.name, request.sigma)]
+    same = [c.id for c in known if (c.model, c.dataset, c.sigma) == (model, ready.training.name, request.sigma)]
     return TrainPlan(
         model=model,
-        dataset=ready.name,
-        inputs=len(ready.dataset.indices("train")),
-        settings=ready.settings.recorded(),
+        dataset=ready.training.name,
+        inputs=len(ready.training.dataset.indices("train")),
+        settings=ready.training.settings.recorded(),
         device=str(ready.device),
         folder=str(ready.folder),
         finished_epochs=len(history),
-        seconds=None if mean is None else mean * (ready.settings.epochs - len(history)),
+        seconds=None if mean is None or trained.checkpoint else mean * (ready.training.settings.epochs - len(history)),
         checkpoints=tuple(same),
+        trained=trained.checkpoint.id if trained.checkpoint else None,
     )

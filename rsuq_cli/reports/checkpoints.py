@@ -21,7 +21,7 @@ def checkpoint_table(outcome: TrainOutcome) -> Table:
         Column("epochs", lambda r: str(r["epochs"])),
         Column("accuracy\nclean %", lambda r: percent_text(r["accuracy_clean"])),
         Column("accuracy\nunder noise %", lambda r: percent_text(r["accuracy_noisy"])),
-        Column("seconds", lambda r: f"{r['seconds']:.0f}"),
+        Column("seconds", lambda r: "-" if r["seconds"] is None else f"{r['seconds']:.0f}"),
     ]
     return Table(
         "trained", [asdict(outcome)], columns, (f"weights: {outcome.file}", "accuracies on held-out calibration data")

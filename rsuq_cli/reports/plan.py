@@ -74,11 +74,12 @@ def ood_plan_sheet(plan: OodPlan) -> Sheet:
 def train_plan_sheet(plan: TrainPlan) -> Sheet:
     """Returns the plan of a training; its JSON is the plan itself."""
     begun = f"an interrupted training goes on after epoch {plan.finished_epochs}, if network and data are as they were"
+    shown = f"trained already: checkpoint {plan.trained} would be shown (--fresh trains anew)"
     lines = [
         ("model", plan.model), ("data set", f"{plan.dataset}, {plan.inputs:,} training inputs"),
         *((_TRAINING.get(name, name.replace("_", " ")), _spelled(value)) for name, value in plan.settings.items()),
         ("device", plan.device), ("checkpoint in", plan.folder),
-        ("state", begun if plan.finished_epochs else "a new training"),
+        ("state", shown if plan.trained is not None else begun if plan.finished_epochs else "a new training"),
         ("time", None if plan.seconds is None else f"about {duration_text(plan.seconds)} for the other epochs"),
         ("there are", f"checkpoint {', '.join(map(str, plan.checkpoints))} for this model, data set and σ"
                       if plan.checkpoints else "no checkpoints for this model, data set and σ"),

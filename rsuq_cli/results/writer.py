@@ -83,10 +83,11 @@ AUDIT, AUDIT_BALL = table_of(Audit), table_of(AuditBall)
 PAGE = 256
 
 
-def record_checkpoint(db: Database, new: NewCheckpoint) -> int:
+def record_checkpoint(db: Database, new: NewCheckpoint, *, renewed: Sequence[str] = ()) -> int:
     """Returns the id of the checkpoint with these bytes, recorded now unless it is known.
 
-    Of a known one it is noted where its file is now, and what was not recorded of it before.
+    Of a known one it is noted where its file is now, what was not recorded of it before, and what of its configuration
+    is `renewed`, since the same bytes may have been made again in another way.
     """
     values = column_values(new)
     with db.transaction() as connection:
@@ -94,7 +95,9 @@ def record_checkpoint(db: Database, new: NewCheckpoint) -> int:
         same = CHECKPOINT.c.sha256 == new.sha256
         history = func.coalesce(CHECKPOINT.c.history, values["history"])
         known = json.loads(connection.execute(select(CHECKPOINT.c.configuration).where(same)).scalar_one())
-        configuration = json.dumps({**json.loads(values["configuration"]), **known}, sort_keys=True)
+        given = json.loads(values["configuration"])
+        again = {name: given[name] for name in renewed if name in given}
+        configuration = json.dumps({**given, **known, **again}, sort_keys=True)
         changes = {"file": values["file"], "history": history, "configuration": configuration}
         connection.execute(update(CHECKPOINT).where(same).values(changes))
         return int(connection.execute(select(CHECKPOINT.c.id).where(same)).scalar_one())

@@ -131,7 +131,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(
     blobs: Sample, monkeypatch: pytest.MonkeyPatch, hit: int, epochs_before: int
 ) -> None:
     command = ("train", *blobs.flags, "--epochs", 4, "--format", "json")
-    whole = only(rsuq(*command, "--checkpoint-dir", "whole"))
+    whole = only(rsuq(*command, "--db", "whole.db", "--checkpoint-dir", "whole"))
     monkeypatch.setenv("INTERRUPT_AT", str(hit))
     assert rsuq(*command).exit_code == 130
     monkeypatch.delenv("INTERRUPT_AT")

@@ -65,7 +65,7 @@ def own_checkpoint(custom: CustomModel, recorded: Sequence[CheckpointRow], shape
                 )
         elif is_of(row, custom.origin, custom.spec):
             notes.append(f"checkpoint {row.id} of {row.model} has weights of other shapes")
-        elif _may_have_moved(theirs, own):
+        elif may_have_moved(theirs, own):
             if _answers_as(row, custom, shape, num_classes):
                 return Found(row, (f"checkpoint {row.id} is of {theirs['file']}, which has moved to {own['file']}",))
             notes.append(
@@ -88,7 +88,7 @@ def _place(origin: Origin, spec: str) -> dict[str, str]:
     return {"file": spelled(origin.file or spec.rpartition(":")[0]), "factory": origin.factory}
 
 
-def _may_have_moved(theirs: dict[str, str], own: dict[str, str]) -> bool:
+def may_have_moved(theirs: dict[str, str], own: dict[str, str]) -> bool:
     same = all(theirs.get(name) == own[name] for name in ("factory", "shapes_sha256"))
     return same and not path_of(theirs["file"]).exists()
 
