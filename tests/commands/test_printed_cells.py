@@ -1,0 +1,268 @@
+"""Every cell that people read is that of the record that machines get: no figure stands under another's title.
+
+Each view is asked for as Markdown and as JSON, and every cell is computed again here from the record, by a table of
+titles. A column that this table does not have fails too, so whoever adds one says here what it shows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from commandline import rsuq
+from made_up import imported_run, made_up_run
+
+from rsuq_cli.reports.audit import audit_table
+from rsuq_cli.results.audits import AuditSummary
+from rsuq_cli.results.database import open_for_writing
+
+if TYPE_CHECKING:
+    from conftest import Place
+
+Record = dict[str, Any]
+Cell = Callable[[Record], str]
+NOTHING = "-"
+
+
+def percent(name: str, digits: int = 2) -> Cell:
+    """A share in percent."""
+    return lambda r: NOTHING if r[name] is None else f"{100 * r[name]:.{digits}f}"
+
+
+def fixed(name: str) -> Cell:
+    """A number in four decimals."""
+    return lambda r: NOTHING if r[name] is None else f"{r[name]:.4f}"
+
+
+def with_ends(name: str) -> Cell:
+    """A share in percent with its interval, where the record has all three as one."""
+    return lambda r: "{value:.2f} [{low:.1f}, {high:.1f}]".format_map({k: 100 * v for k, v in r[name].items()})
+
+
+def down(name: str) -> Cell:
+    """A radius in four decimals, never more than it is."""
+    return lambda r: f"{math.floor(r[name] * 1e4 + 1e-9) / 1e4:.4f}"
+
+
+def short(name: str) -> Cell:
+    return lambda r: NOTHING if r[name] is None else f"{r[name]:.4g}"
+
+
+def plain(name: str) -> Cell:
+    return lambda r: NOTHING if r[name] is None else str(r[name])
+
+
+def count(name: str) -> Cell:
+    return lambda r: NOTHING if r[name] is None else f"{r[name]:,}"
+
+
+def spread(name: str, shown: Cell) -> Cell:
+    """A share with its interval beside it."""
+
+    def cell(record: Record) -> str:
+        share = record["intervals"][name]
+        return f"{shown(record)} [{100 * share['low']:.1f}, {100 * share['high']:.1f}]"
+
+    return cell
+
+
+COMPARISON: dict[str, Cell] = {
+    "scoring": plain("scoring_id"),
+    "run": plain("run_id"),
+    "model": plain("model"),
+    "data set": plain("dataset"),
+    "σ": plain("sigma"),
+    "inputs": count("inputs"),
+    "n0 + n": lambda r: f"{r['n0']:,} + {r['n']:,}",
+    "α": plain("alpha"),
+    "rule": plain("rule"),
+    "source": lambda r: r["source"] if r["kind"] == "import" else "",
+    "uncertainty": plain("measure"),
+    "θ": short("threshold"),
+    "coverage %": percent("coverage"),
+    "accuracy %": percent("clean_accuracy"),
+    "abstain %": percent("abstention"),
+    "ACR standard": fixed("acr_standard"),
+    "ACR CC": fixed("acr_cc"),
+    "ACR NCL": fixed("acr_ncl"),
+    "gain %": percent("gain"),
+    "CC cost %": percent("cc_cost"),
+    "ceiling %": percent("at_ceiling"),
+}
+SHARES = {
+    "coverage %": "coverage",
+    "accuracy %": "clean_accuracy",
+    "abstain %": "abstention",
+    "ceiling %": "at_ceiling",
+}
+OF_ALL = "scoring", "coverage %", "accuracy %", "ACR standard", "ACR CC", "ACR NCL", "gain %", "CC cost %", "ceiling %"
+CLASSES: dict[str, Cell] = {
+    "scoring": plain("scoring_id"),
+    "model": plain("model"),
+    "uncertainty": plain("measure"),
+    "class": plain("label"),
+    "inputs": count("inputs"),
+    "accuracy %": with_ends("clean_accuracy"),
+    "coverage %": with_ends("coverage"),
+    "confidently wrong %": with_ends("wrong_with_confidence"),
+    "ACR standard": fixed("acr_standard"),
+    "ACR CC": fixed("acr_cc"),
+    "ACR NCL": fixed("acr_ncl"),
+}
+CEILING: dict[str, Cell] = {
+    "scoring": plain("scoring_id"),
+    "model": plain("model"),
+    "uncertainty": plain("measure"),
+    "σ": plain("sigma"),
+    "n": count("n"),
+    "ceiling": down("ceiling"),
+    "at ceiling %": with_ends("at_ceiling"),
+    "of right %": percent("of_right"),
+    "of ACR %": percent("of_acr"),
+}
+INPUTS: dict[str, Cell] = {
+    "scoring": plain("scoring_id"),
+    "input": plain("input_index"),
+    "label": plain("label"),
+    "class": plain("class_index"),
+    "decision": plain("decision"),
+    "radius standard": down("radius_standard"),
+    "radius CC": down("radius_cc"),
+    "radius NCL": down("radius_ncl"),
+    "ceiling": lambda r: "yes" if r["at_ceiling"] else "",
+}
+GUARANTEES = {"standard": "standard", "cc": "CC", "ncl": "NCL"}
+
+
+def _paired(name: str) -> Cell:
+    return lambda r: f"{r[name]:.4f}" if r["figure"] == "acr" else f"{100 * r[name]:.2f}"
+
+
+def _difference(record: Record) -> str:
+    digits, scale = (4, 1) if record["figure"] == "acr" else (2, 100)
+    value, low, high = (f"{scale * record[f'difference{end}']:+.{digits}f}" for end in ("", "_low", "_high"))
+    return f"{value} [{low}, {high}]"
+
+
+PAIRED: dict[str, Cell] = {
+    "guarantee": lambda r: GUARANTEES[r["guarantee"]],
+    "figure": lambda r: "ACR" if r["figure"] == "acr" else f"certified % at {r['radius']:g}",
+    "first": _paired("first"),
+    "second": _paired("second"),
+    "difference": _difference,
+    "only first": count("only_first"),
+    "only second": count("only_second"),
+    "p": lambda r: "<0.0001" if r["p_value"] < 1e-4 else f"{r['p_value']:.4f}",
+}
+AUDIT: dict[str, Cell] = {
+    "scoring": plain("scoring_id"),
+    "uncertainty": plain("measure"),
+    "θ": short("threshold"),
+    "guarantee": lambda r: GUARANTEES[r["guarantee"]],
+    "attacked": count("attacked"),
+    "broken": count("broken"),
+    "nearest: input": plain("nearest_input"),
+    "distance": fixed("nearest_distance"),
+    "mass found": fixed("nearest_mass"),
+    "mass allowed": fixed("nearest_bound"),
+}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sampled runs that differ in every setting that a column can show, and an imported log."""
+    path = tmp_path_factory.mktemp("cells") / "rsuq.db"
+    with open_for_writing(path) as db:
+        same = [at * 7 % 10 for at in range(60)]
+        made_up_run(db, labels=same)
+        made_up_run(db, model="mlp", dataset="pets", sigma=0.5, seed=1, n0=30, n=300, measures=("confidence",),
+                    coverages=(0.8,), rule="plurality", inputs=range(50))  # fmt: skip
+        made_up_run(db, labels=same, seed=2, measures=("entropy",), coverages=(0.9,))
+        imported_run(db)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _in_force(database: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RSUQ_DB", str(database))
+
+
+def tables(text: str) -> list[Record]:
+    """Returns the rows of the Markdown tables in a text, by title."""
+    rows: list[Record] = []
+    titles: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            titles = []
+            continue
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if not titles:
+            titles = cells
+        elif not re.fullmatch(r"[\s|:-]+", line):
+            rows.append(dict(zip(titles, cells, strict=True)))
+    return rows
+
+
+def check(expected: dict[str, Cell], *flags: object) -> list[Record]:
+    """Compares every cell of a view with the record; returns the cells."""
+    shown, records = (rsuq("report", *flags, "--format", style) for style in ("markdown", "json"))
+    assert (shown.exit_code, records.exit_code) == (0, 0), shown.stderr
+    rows = tables(shown.stdout)
+    assert len(rows) == len(records.json) > 0
+    for row, record in zip(rows, records.json, strict=True):
+        assert row == {title: expected[title](record) for title in row}
+    return rows
+
+
+def distinct(rows: list[Record], titles: tuple[str, ...]) -> None:
+    """Sees that no two of these columns are the same: otherwise one in the other's place would not be noticed."""
+    columns = {title: tuple(row[title] for row in rows if title in row) for title in titles}
+    assert all(columns.values())
+    assert len(set(columns.values())) == len(columns), columns
+
+
+@pytest.mark.parametrize("flags", [(), (1,), (1, 2), (2,), (1, 3)], ids=str)
+def test_every_cell_is_that_of_the_record(flags: tuple[int, ...]) -> None:
+    rows = check(COMPARISON, *flags)
+    if not flags:
+        distinct(rows, OF_ALL)
+
+
+def test_shares_have_their_own_intervals() -> None:
+    wide = {title: spread(SHARES[title], cell) if title in SHARES else cell for title, cell in COMPARISON.items()}
+    distinct(check(wide, "--intervals"), OF_ALL)
+
+
+def test_figures_by_class() -> None:
+    distinct(check(CLASSES, 1, "--per-class"), tuple(CLASSES)[4:])
+
+
+def test_figures_at_the_ceiling() -> None:
+    check(CEILING, "--at-ceiling")
+
+
+def test_single_inputs() -> None:
+    distinct(check(INPUTS, 1, "--inputs", "--limit", 240), tuple(INPUTS)[1:])
+
+
+def test_pairs() -> None:
+    distinct(check(PAIRED, "--paired", 1, 6, "--radii", "0,0.1,0.25"), tuple(PAIRED)[2:])
+
+
+def test_audits() -> None:
+    fields = AuditSummary.__dataclass_fields__
+    numbers: Record = {name: 10 + at for at, name in enumerate(fields)}
+    record: Record = numbers | {
+        "measure": "margin", "threshold": 0.1234567, "guarantee": "ncl", "nearest_distance": 0.25, "nearest_mass": 0.5,
+        "nearest_bound": 0.75, "attack": "pgd", "broken_inputs": (7,), "alpha": 0.001, "radius_scale": 1.5,
+    }  # fmt: skip
+    table = audit_table([AuditSummary(**record)])
+    (row,) = table.records
+    cells = {column.title.replace("\n", " "): column.cell(row) for column in table.columns}
+    assert cells == {title: cell(record) for title, cell in AUDIT.items()}
+    assert "balls at 1.5 times their radius" in table.title
+    assert f"judged with n = {record['n']:,}, α = 0.001 over all balls" in table.title
