@@ -82,6 +82,24 @@ def test_a_half_space_is_broken_at_1_1_times_its_radius_and_not_at_its_radius(pl
     assert all(record["broken_inputs"] == [0, 1, 2] for record in beyond)
 
 
+def test_every_ball_is_judged_at_its_share_of_alpha(place: Place) -> None:
+    # So little beyond the true distance that most balls are broken at alpha, and hardly one at alpha over all of them.
+    certify_half_space(place, 1000)
+    claim_the_true_distances(place)
+    alpha, n = 0.2, 4000
+    records = audit("--n", n, "--alpha", alpha, "--attack", "pgd", "--steps", 5, "--radius-scale", 1.06)
+    balls = query(place.database, "SELECT excess, broken FROM audit_ball")
+    assert len(balls) == sum(by_guarantee(records, "attacked").values()) == 9
+    wins = [round((0.5 + excess) * n) for excess, _ in balls]
+    assert wins == pytest.approx([(0.5 + excess) * n for excess, _ in balls])
+    single, shared = (
+        [stats.binomtest(won, n, 0.5, "greater").pvalue <= level for won in wins]
+        for level in (alpha, alpha / len(balls))
+    )
+    assert [bool(broken) for _, broken in balls] == shared
+    assert sum(shared) < sum(single), "no ball tells the two apart"
+
+
 TRAP_MODEL = """
 import torch
 from torch import nn
