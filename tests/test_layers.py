@@ -71,7 +71,10 @@ FLOOR_PLAN = {
         inside="PIL pandas",
     ),
     # what Python offers
-    "api": Room("errors certificates uncertainty datasets.dataset models sampling results run", "numpy torch pandas"),
+    "api": Room(
+        "errors certificates uncertainty datasets.contents datasets.dataset models sampling results run",
+        "numpy torch pandas",
+    ),
     # what people see
     "streams": Room("spelling"),
     "layout": Room("", "rich"),

@@ -55,6 +55,8 @@ def images_given(name: str, images: Any) -> torch.Tensor:
         raise BadInput(f"{name} are a tensor that is {kind}", "give a plain dense one")
     pixels: torch.Tensor = images.detach()
     if pixels.dtype == torch.uint8:
+        if int(pixels.max()) == 1:
+            raise BadInput(f"{name} are uint8 and none exceeds 1 of 255: they are black", f"give {name}.float()")
         return pixels
     if pixels.dtype != torch.float32:
         kind = str(images.dtype).removeprefix("torch.")

@@ -21,6 +21,7 @@ from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method
 from rsuq_cli.certificates.certificate import certify as certify_votes
 from rsuq_cli.certificates.evidence import Histogram, stacked
 from rsuq_cli.certificates.figures import Figures, figures
+from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.loading import answer_of, check_output
 from rsuq_cli.models.network import Network, as_network
@@ -29,7 +30,7 @@ from rsuq_cli.run.request import CertifyRequest, Sources
 from rsuq_cli.run.unanswered import check_answers, refuse_silent_calibration, silence
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.sampling.engine import Engine
-from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, chosen_thresholds, draws_for
+from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, chosen_thresholds, draws_for, out_of_reach
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,6 +154,8 @@ def certify(
     )  # fmt: skip
     images = images_given("images", images)
     calibration = None if calibration is None else images_given("calibration", calibration)
+    if calibration is not None and threshold is None:
+        _warn_of_shared(images, calibration)
     shape = _shape(images)
     network = _network(model, shape).to(where).eval()
     num_classes = _classes(network, shape, where)
@@ -165,6 +168,8 @@ def certify(
     check_answers(engine, images, range(len(images)))
     _warn_of_probabilities(engine, images[:_LOOKED_AT])
     edges = _edges(engine, request, calibration)
+    for line in out_of_reach(edges, request.measures, request.wanted_coverages):
+        warnings.warn(line, stacklevel=2)
     chosen = chosen_thresholds(
         edges, request.measures, threshold=threshold, coverages=request.wanted_coverages
     )[0]  # fmt: skip
@@ -182,6 +187,13 @@ def certify(
 def _warn_of_probabilities(engine: Engine, images: torch.Tensor) -> None:
     if engine.answers(images, range(len(images)), draws=1).are_probabilities:
         warnings.warn(PROBABILITIES, stacklevel=3)
+
+
+def _warn_of_shared(images: torch.Tensor, calibration: torch.Tensor) -> None:
+    """Warns where the threshold is chosen on what is certified: its coverage is then that of these very images."""
+    if shared := int(SeenImages.of(calibration).among(images).sum()):
+        said = f"{shared:,} of the {len(images):,} images are among those that calibrate the threshold: give others"
+        warnings.warn(said, stacklevel=3)
 
 
 def _warn(histograms: Sequence[Histogram], samples: int) -> None:

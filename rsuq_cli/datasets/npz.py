@@ -97,7 +97,9 @@ class NpzDataset(ArrayDataset):
     def _read_file(self, file: FileName) -> Arrays:
         key = f"x_{file}"
         values = _array(self.path, key)
-        if values.dtype != np.uint8:
+        if values.dtype == np.uint8:
+            _check_not_black(self.path, key, values)
+        else:
             values = _checked_floats(self.path, key, values)
         if values.ndim == 3:
             values = values[:, np.newaxis]
@@ -222,6 +224,15 @@ def _checked_floats(path: Path, key: str, values: npt.NDArray[Any]) -> npt.NDArr
             "divide by 255, or store 8-bit pixels as uint8; normalisation belongs into the model",
         )
     return values.astype(np.float32, copy=False)
+
+
+def _check_not_black(path: Path, key: str, values: npt.NDArray[np.uint8]) -> None:
+    """Raises BadInput for 0 and 1 in place of 0 and 255."""
+    if values.size and values.max() == 1:
+        raise BadInput(
+            f"{path}: {key} is uint8 and holds nothing above 1 of 255: its pictures are black",
+            "store 0 and 255, or floats in [0, 1]",
+        )
 
 
 def _unreadable(path: Path, error: Exception) -> BadInput:

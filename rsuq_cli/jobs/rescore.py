@@ -22,7 +22,7 @@ from rsuq_cli.results.rows import NewScoring, RunRow
 from rsuq_cli.results.runs import run_row
 from rsuq_cli.results.writer import add_scoring, load_edges
 from rsuq_cli.uncertainty.measures import MEASURES
-from rsuq_cli.uncertainty.thresholds import Threshold, chosen_thresholds
+from rsuq_cli.uncertainty.thresholds import Threshold, chosen_thresholds, out_of_reach
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,8 @@ def _thresholds(run: RunRow, edges: dict[str, MeasureEdges], measure: str, reque
             ) from error
     named = [Threshold(measure, value, None) for value in request.thresholds]
     if request.wanted_coverages:
+        if lines := out_of_reach(edges, [measure], request.wanted_coverages):
+            raise BadInput(lines[0], "give a smaller --coverage, or --threshold")
         named += chosen_thresholds(edges, [measure], threshold=None, coverages=request.wanted_coverages)
     return list({one.value: one for one in named}.values())
 

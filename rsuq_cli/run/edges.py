@@ -19,7 +19,7 @@ from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.unanswered import refuse_silent_calibration
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.engine import Engine
-from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, draws_for
+from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, draws_for, out_of_reach
 
 # An older run serves a new coverage where one of its thresholds was calibrated to within this of it.
 COVERAGE_TOLERANCE = 0.0025
@@ -42,7 +42,7 @@ def run_edges(
     for handle in known:
         edges = {measure: MeasureEdges(*stored) for measure, stored in handle.edges.items()}
         if all(serves(edges[measure], request) for measure in request.measures):
-            return Calibrated(edges)
+            return Calibrated(edges, _short(request, edges, watcher))
     calibration = dataset.load("calibration")
     values: Mapping[str, npt.NDArray[np.float32]] = {}
     warnings: tuple[str, ...] = ()
@@ -57,7 +57,16 @@ def run_edges(
         for warning in warnings:
             watcher.say(f"warning: {warning}")
     thresholds = dict.fromkeys(request.measures, (request.threshold,) if request.threshold is not None else ())
-    return Calibrated(calibrated_edges(values, thresholds=thresholds, coverages=request.wanted_coverages), warnings)
+    found = calibrated_edges(values, thresholds=thresholds, coverages=request.wanted_coverages)
+    return Calibrated(found, (*warnings, *_short(request, found, watcher)))
+
+
+def _short(request: CertifyRequest, edges: Mapping[str, MeasureEdges], watcher: Watcher) -> tuple[str, ...]:
+    """Returns, and says, which of the coverages asked for no threshold reaches."""
+    lines = tuple(out_of_reach(edges, request.measures, request.wanted_coverages))
+    for line in lines:
+        watcher.say(f"warning: {line}")
+    return lines
 
 
 def serves(edges: MeasureEdges, request: CertifyRequest) -> bool:

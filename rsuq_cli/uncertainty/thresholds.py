@@ -74,3 +74,19 @@ def chosen_thresholds(
         for measure in measures
         for coverage in coverages
     ]
+
+
+def out_of_reach(edges: Mapping[str, MeasureEdges], measures: Sequence[str], coverages: Sequence[float]) -> list[str]:
+    """Returns a line for every measure that reaches not all of the coverages, since samples without an answer are never
+    certain; nothing is said where nothing was calibrated.
+    """
+    lines = []
+    for measure in measures:
+        most = float(edges[measure].coverages[-1]) if len(edges[measure].coverages) else 0.0
+        missed = [coverage for coverage in coverages if 0 < most < coverage - 1e-12]
+        if missed:
+            lines.append(
+                f"no threshold of {measure} answers {max(missed):g} of the noisy calibration samples: the most is "
+                f"{most:.3f}, since the others have no answer"
+            )
+    return lines

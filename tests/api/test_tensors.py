@@ -65,7 +65,8 @@ def test_the_batch_size_does_not_matter(images: torch.Tensor) -> None:
 
 
 def test_calibration_images_give_a_threshold(images: torch.Tensor) -> None:
-    result = certified(images, threshold=None, calibration=images, coverage=0.6)
+    with pytest.warns(UserWarning, match="5 of the 5 images are among those that calibrate the threshold"):
+        result = certified(images, threshold=None, calibration=images, coverage=0.6)
     counted = result.certificates
     covered = 1 - (counted.uncertain_count / counted.n).mean()
     assert covered == pytest.approx(0.6, abs=0.05)
@@ -113,6 +114,7 @@ def test_settings_that_cannot_certify_are_refused(images: torch.Tensor, changes:
         (torch.rand(0, 1, 2, 2), None, "at least one image|images have shape"),
         (torch.rand(2, 1, 2, 2) * 2 + 1, None, "in \\[0, 1\\]"),
         (torch.rand(2, 1, 2, 2).double(), None, "uint8, or float32"),
+        (torch.eye(2, dtype=torch.uint8).expand(2, 1, 2, 2), None, "they are black"),
         (torch.rand(2, 1, 2, 2), [1], "labels of shape"),
         (torch.rand(2, 1, 2, 2).to_sparse(), None, "images are a tensor that is torch.sparse_coo"),
         (torch.rand(2, 1, 2, 2).to("meta"), None, r"images are a tensor that is without values \(meta\)"),

@@ -189,3 +189,19 @@ def test_from_python_a_network_without_answers_is_refused() -> None:
     images = torch.full((2, 1, 1, 2), 0.5)
     with pytest.raises(BadInput, match="not finite"):
         rsuq_cli.certify(Cut(-9.0), images, sigma=0.25, n=200, threshold=0.5)
+
+
+def test_a_coverage_that_answers_cannot_reach_is_said_and_not_made_up(place: Place, breaking: Sample) -> None:
+    result = rsuq("certify", *breaking.flags, "--n", 500, "--coverage", 0.99, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    (record,) = result.json
+    (said,) = [line for line in record["warnings"] if "no threshold of entropy answers 0.99" in line]
+    assert said in result.stderr
+    assert record["sample_coverage"] < 0.99
+    assert "no threshold of margin answers 0.99" in refused(
+        rsuq("rescore", 1, "--uncertainty", "margin", "--coverage", 0.99)
+    )
+    assert rsuq("rescore", 1, "--uncertainty", "margin", "--coverage", 0.3).exit_code == 0
+    again = rsuq("certify", *breaking.flags, "--n", 500, "--coverage", 0.99)
+    assert said in again.stderr
+    assert query(place.database, "SELECT COUNT(*) FROM run") == [(1,)]

@@ -201,6 +201,11 @@ def test_damaged_pixels_are_found_by_their_checksum(write):
         NpzDataset(path).load("test")
 
 
+def test_bits_in_place_of_bytes_are_refused(write):
+    with pytest.raises(BadInput, match="its pictures are black"):
+        NpzDataset(write(x_test=np.tile(np.array([0, 1], np.uint8), (6, 3, 5, 2)))).load("test")
+
+
 def _labelled(path: Path, *, train: list[int] | None, test: list[int], classes: list[str] | None = None) -> NpzDataset:
     arrays: dict[str, Any] = {"x_test": np.zeros((len(test), 2, 2), np.uint8), "y_test": test}
     if train is not None:
