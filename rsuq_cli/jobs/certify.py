@@ -36,7 +36,7 @@ from rsuq_cli.run.data import SPREAD
 from rsuq_cli.run.durations import duration_text
 from rsuq_cli.run.edges import run_edges
 from rsuq_cli.run.labels import give_labels
-from rsuq_cli.run.network.recognition import recognised
+from rsuq_cli.run.network.recognition import other_classes, recognised
 from rsuq_cli.run.record import configuration_hash, configuration_of, new_run
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.sampler import Sampling, check_eight_bit, open_engine, open_sampler, worth_compiling
@@ -107,6 +107,9 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
     opened, split, engine, sampler, wanted = prepared(request, database, watcher)
     with open_for_writing(database) as db:
         configuration = recognised(db, wanted, watcher, fresh=request.fresh)
+        moved = "" if opened.knows_classes else other_classes(db, configuration, opened.dataset.class_names)
+        if moved:
+            watcher.say(f"warning: {moved}")
         known = [] if request.fresh else find_runs(db, configuration_hash(configuration))
         edges, cautions = run_edges(request, opened.dataset, engine, known, watcher)
         thresholds = chosen_thresholds(
@@ -118,7 +121,7 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
         handle = start_run(db, new, fresh=request.fresh)
         give_labels(db, "run", handle.id, request.labels, watcher)
         scored = _scorings(db, handle.id, request.method.of_run(configuration), thresholds)
-        warnings = (*opened.warnings, *cautions)
+        warnings = (*opened.warnings, *filter(None, [moved]), *cautions)
         return _Run(db, handle, split, engine, sampler, edges, scored, watcher, request, warnings).finish()
 
 

@@ -57,6 +57,11 @@ class Opened:
         """The weights, in words."""
         return f"checkpoint {self.checkpoint.id}" if self.checkpoint else Path(self.model.source).name
 
+    @property
+    def knows_classes(self) -> bool:
+        """Whether the weights hold the names of the classes, which were compared with those of the data."""
+        return isinstance(self.model.metadata.get("class_names"), (list, tuple))
+
     def seen(self, inputs: Split) -> str:
         """Returns a line where the network was trained on some of the inputs, "" otherwise."""
         return seen_warning(inputs, self.model.metadata, self.which)

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from commandline import Result, figures, query, rsuq
 from samples import blob_arrays, write_npz
@@ -153,3 +154,22 @@ def test_a_run_from_before_is_of_a_model_of_the_zoo(trained: Path, place: Place)
     assert rsuq(*flags, "--fresh").json[0]["run_id"] == 2
     assert "fingerprint" in json.loads(query(place.database, "SELECT configuration FROM run WHERE id = 2")[0][0])
     assert rsuq(*flags).json[0]["run_id"] == 2
+
+
+def test_weights_without_names_and_a_class_that_was_renamed(project: Project) -> None:
+    def named(*classes: str, order: tuple[int, ...]) -> None:
+        arrays = blob_arrays()
+        for part in ("y_train", "y_test"):
+            arrays[part] = np.array(order)[arrays[part]]
+        write_npz(project.folder / "data.npz", **arrays, classes=list(classes))
+
+    named("ant", "bee", "cat", order=(0, 1, 2))
+    before = project.certify()
+    assert "stood for" not in before.stderr
+    named("ant", "cat", "wasp", order=(0, 2, 1))  # the bees are wasps now, and come last
+    after = project.certify()
+    assert after.json[0]["clean_accuracy"] < before.json[0]["clean_accuracy"]
+    (said,) = [line for line in after.json[0]["warnings"] if "output 1 of these weights stood for bee" in line]
+    assert "now it stands for cat" in said
+    assert said in after.stderr
+    assert said in project.certify("--n0", 20).stderr

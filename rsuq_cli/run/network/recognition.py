@@ -7,7 +7,7 @@ has no answers on record, only a model of the zoo is taken on its weights: a use
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsuq_cli.errors import BadInput
@@ -15,6 +15,7 @@ from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import RunRow
+from rsuq_cli.results.runs import list_runs
 from rsuq_cli.results.writer import configurations_of
 from rsuq_cli.run.configuration import FINGERPRINT, hashed_part, recorded_fingerprint
 from rsuq_cli.run.watcher import Watcher
@@ -65,6 +66,27 @@ def check_same_network(run: RunRow, found: Fingerprint, watcher: Watcher) -> Non
             f"{run.model} computes something else than in run {run.id}, with the same weights and file",
             "bring back the code that it imports, or certify it anew",
         )
+
+
+def other_classes(db: Database, configuration: Mapping[str, Any], classes: Sequence[str]) -> str:
+    """Returns a line where a run of the same weights on data of the same name had classes of other names, "" else.
+
+    For weights that hold no names: which of their outputs is which class is then a matter of the names' order alone.
+    """
+    same = ("model", "dataset", "weights_sha256")
+    for run in list_runs(db):
+        if run.class_names is None or any(run.configuration.get(name) != configuration[name] for name in same):
+            continue
+        both = enumerate(zip(run.class_names, classes, strict=False))
+        # What is called by its number has no name to compare.
+        moved = [number for number, names in both if len({*names}) > 1 and str(number) not in names]
+        if moved:
+            before, now = run.class_names[moved[0]], classes[moved[0]]
+            return (
+                f"in run {run.id} output {moved[0]} of these weights stood for {before}, and now it stands for {now}: "
+                "the weights hold no names, and the classes are taken in the order of theirs"
+            )
+    return ""
 
 
 def _other_parts(configuration: Mapping[str, Any]) -> dict[str, Any]:
