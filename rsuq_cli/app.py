@@ -132,10 +132,16 @@ def root(
 
     commands: dict[str, Any] = getattr(ctx.command, "commands", {})
     chosen = defaults_by_command({name: _flags(command) for name, command in commands.items()})
-    ctx.default_map = {
-        name: dict.fromkeys(getattr(command, "commands", {}), chosen[name]) or chosen[name]
-        for name, command in commands.items()
-        if name in chosen
+    ctx.default_map = {name: _defaults(command, chosen[name]) for name, command in commands.items() if name in chosen}
+
+
+def _defaults(command: Any, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Returns the defaults of a command as its parser takes them; a group's are those of each of its commands."""
+    if members := getattr(command, "commands", {}):
+        return {name: _defaults(member, chosen) for name, member in members.items()}
+    repeated = {parameter.name for parameter in command.params if getattr(parameter, "multiple", False)}
+    return {
+        name: [value] if name in repeated and not isinstance(value, list) else value for name, value in chosen.items()
     }
 
 

@@ -37,6 +37,10 @@ class DatabaseError(RsuqError):
     exit_code = 4
 
 
+class Damaged(DatabaseError):  # noqa: N818
+    """The database's file does not hold together: exit 4."""
+
+
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
     """Returns "did you mean a, b?" for an unknown name, or the known names where nothing is near."""
     names = sorted(known)

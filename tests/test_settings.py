@@ -136,3 +136,10 @@ def test_a_value_of_the_wrong_kind_is_refused_like_a_flag(configured: Any) -> No
     assert result.exit_code == 2
     assert "Invalid value for '--sigma'" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_one_value_does_for_a_flag_that_may_be_repeated(configured: Any) -> None:
+    configured('certain = "0:9000,1:100"\n[radius]\nuncertain = "1:900"')
+    one = rsuq("radius", "--format", "json").json
+    configured('certain = ["0:9000", "1:100"]\nuncertain = ["1:900"]')
+    assert rsuq("radius", "--format", "json").json == one

@@ -38,13 +38,16 @@ def upgrade(db: options.Database = None) -> None:
 def check(db: options.Database = None, format: options.OutputFormat = "table") -> None:
     """Check the database for damage, broken references and wrong certificates; exit 4 where there are any."""
     from rsuq_cli.console import say
-    from rsuq_cli.errors import DatabaseError
+    from rsuq_cli.errors import Damaged, DatabaseError
     from rsuq_cli.readings.mending import wrong_certificates
     from rsuq_cli.reports.listings import check_table
     from rsuq_cli.results.database import check as check_database
     from rsuq_cli.results.database import open_for_reading
 
-    result = check_database(db)
+    try:
+        result = check_database(db)
+    except Damaged as error:
+        raise Damaged(f"{error.message}, so far that it cannot be checked", "restore a backup") from error
     wrong = []
     if result.standing == "current" and not result.problems:
         with open_for_reading(db) as results:

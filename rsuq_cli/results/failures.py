@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from rsuq_cli.errors import BadInput, DatabaseError
+from rsuq_cli.errors import BadInput, Damaged, DatabaseError
 from rsuq_cli.results.location import Location
 
 DEFAULT_BUSY_TIMEOUT = 10.0
@@ -95,7 +95,7 @@ def _of_sqlite(error: sqlite3.Error, location: Location) -> DatabaseError | None
     if code == sqlite3.SQLITE_NOTADB:
         return DatabaseError(f"{location} is not a database", "name another file with --db or RSUQ_DB")
     if code == sqlite3.SQLITE_CORRUPT:
-        return DatabaseError(f"{location} is damaged", "`rsuq db check` says how; a backup may lie beside it")
+        return Damaged(f"{location} is damaged", "`rsuq db check` says how; a backup may lie beside it")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return DatabaseError(f"{location} is read-only", _CHOOSE)
     if code == sqlite3.SQLITE_CANTOPEN:

@@ -104,3 +104,11 @@ def test_runs_of_an_empty_database() -> None:
 
 def test_no_database_to_read() -> None:
     assert "there is no database" in refused(rsuq("db", "runs"), 4)
+
+
+def test_a_file_cut_short_is_damaged_and_the_check_says_what_to_do(place: Place) -> None:
+    rsuq("db", "upgrade")
+    content = place.database.read_bytes()
+    place.database.write_bytes(content[: 2 * 4096])
+    assert "is damaged; `rsuq db check` says how" in refused(rsuq("report"), 4)
+    assert "is damaged, so far that it cannot be checked; restore a backup" in refused(rsuq("db", "check"), 4)
