@@ -31,7 +31,7 @@ from rsuq_cli.results.rows import AuditBallRow, NewAudit
 from rsuq_cli.results.selection import Selection, chosen_scorings
 from rsuq_cli.results.writer import load_edges, start_audit, store_balls
 from rsuq_cli.run.request import check_alpha
-from rsuq_cli.run.sampler import edges_at, open_engine
+from rsuq_cli.run.sampler import edges_at
 from rsuq_cli.run.stored import Reopened, certify_run_row, reopen
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.engine import Engine
@@ -262,8 +262,7 @@ class _Audit:
 
     def _engine(self) -> Engine:
         """Returns the run's engine with noise of its own: the run's has chosen and certified what is attacked."""
-        seed = self._digest("judge")
-        return open_engine(self.opened.model, self.opened.dataset, self.opened.sampling._replace(seed=seed))
+        return self.opened.engine(seed=self._digest("judge"))
 
     def _attack_seed(self, target: _Target) -> int:
         return self._digest("attack", target.input_index, target.ball.statement.guarantee)

@@ -14,15 +14,12 @@ from typing import Any
 import numpy as np
 
 from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, Sums, encode
-from rsuq_cli.jobs.certify import Prepared, prepared, warm_rate
-from rsuq_cli.results.database import Database, open_for_lookup
+from rsuq_cli.jobs.certify import Certified, prepared
 from rsuq_cli.results.rows import RunHandle
-from rsuq_cli.results.writer import find_runs
 from rsuq_cli.run.data import SPREAD
-from rsuq_cli.run.edges import serves
-from rsuq_cli.run.network.recognition import recognised
-from rsuq_cli.run.record import configuration_hash
+from rsuq_cli.run.ready import Ready
 from rsuq_cli.run.request import CertifyRequest
+from rsuq_cli.run.under_way import going_on
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.uncertainty.measures import MEASURES
 from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, chosen_thresholds, draws_for
@@ -86,32 +83,30 @@ class CertifyPlan:
 
 def certify_plan(request: CertifyRequest, database: str | Path | None, watcher: Watcher) -> CertifyPlan:
     """Returns what `certify_run` would do with this request; raises what it would raise before its first sample."""
-    ready = prepared(request, database, watcher)
-    with open_for_lookup(database) as db:
-        known = [] if db is None or request.fresh else _known(db, ready, watcher)
-    going_on = next((run for run in known if _serves(run, request)), None)
+    ready, configuration = prepared(request, database, watcher)
+    run = going_on(request, configuration, database, watcher)
     thresholds: dict[str, list[float]] = {}
-    if going_on:
-        edges = {measure: MeasureEdges(*stored) for measure, stored in going_on.edges.items()}
+    if run:
+        edges = {measure: MeasureEdges(*stored) for measure, stored in run.edges.items()}
         for one in chosen_thresholds(
             edges, request.measures, threshold=request.threshold, coverages=request.wanted_coverages
         ):
             thresholds.setdefault(one.measure, []).append(one.value)
     elif request.threshold is not None:
         thresholds = {measure: [request.threshold] for measure in request.measures}
-    finished = len(going_on.finished) if going_on else 0
-    return _plan(request, ready, going_on, finished, thresholds)
+    return _plan(request, ready, configuration, run, thresholds)
 
 
 def _plan(
-    request: CertifyRequest, ready: Prepared, going_on: RunHandle | None, finished: int,
+    request: CertifyRequest, ready: Ready[Certified], configuration: Mapping[str, Any], run: RunHandle | None,
     thresholds: Mapping[str, list[float]],
 ) -> CertifyPlan:  # fmt: skip
-    opened, split, engine, configuration = ready.opened, ready.split, ready.engine, ready.configuration
+    opened, split, engine = ready.opened, ready.inputs.part.split, ready.engine
+    finished = len(run.finished) if run else 0
     todo = len(split) - finished
     samples = todo * (request.n0 + request.n)
-    calibration = 0 if going_on else _calibration_samples(len(opened.dataset.calibration_indices))
-    rate = warm_rate(engine, split, request.n0 + request.n) * max(1, request.sources.workers)
+    calibration = 0 if run else _calibration_samples(len(opened.dataset.calibration_indices))
+    rate = ready.rate(request.n0 + request.n)
     method = request.method.of_run(configuration)
     scorings = len(request.measures) * max(1, len(request.wanted_coverages))
     size = todo * (_evidence_bytes(request, ready) + scorings * _CERTIFICATE_BYTES) if todo else 0
@@ -147,23 +142,14 @@ def _plan(
         batch_size=engine.batch_size,
         workers=request.sources.workers,
         compiled=engine.preparation.compiled,
-        run_id=going_on.id if going_on else None,
+        run_id=run.id if run else None,
         finished=finished,
         samples=samples,
         samples_per_second=rate,
         seconds=(samples + calibration) / rate,
         bytes=round(size),
-        warnings=opened.warnings,
+        warnings=ready.warnings,
     )
-
-
-def _known(db: Database, ready: Prepared, watcher: Watcher) -> list[RunHandle]:
-    return find_runs(db, configuration_hash(recognised(db, ready.configuration, watcher)))
-
-
-def _serves(run: RunHandle, request: CertifyRequest) -> bool:
-    edges = {measure: MeasureEdges(*stored) for measure, stored in run.edges.items()}
-    return all(serves(edges[measure], request) for measure in request.measures)
 
 
 def _calibration_samples(inputs: int) -> int:
@@ -171,9 +157,9 @@ def _calibration_samples(inputs: int) -> int:
     return taken * draws_for(taken)
 
 
-def _evidence_bytes(request: CertifyRequest, ready: Prepared) -> float:
+def _evidence_bytes(request: CertifyRequest, ready: Ready[Certified]) -> float:
     """Returns how large the packed evidence of an input is, from a batch of warm-up noise on each of a few inputs."""
-    split, engine = ready.split, ready.engine
+    split, engine = ready.inputs.part.split, ready.engine
     chosen = np.unique(np.linspace(0, len(split) - 1, _MEASURED).round().astype(np.int64))
     draws = min(request.n0 + request.n, engine.batch_size)
     answers = engine.answers(split.images[chosen], split.indices[chosen], draws=draws)

@@ -36,17 +36,18 @@ from rsuq_cli.results.writer import load_edges
 from rsuq_cli.run.configuration import recorded_fingerprint
 from rsuq_cli.run.edges import run_edges, serves
 from rsuq_cli.run.network.recorded_normalisation import NORMALISATION, recorded, same_normalisation
+from rsuq_cli.run.ready import Inputs, open_request
 from rsuq_cli.run.record import CALIBRATION, calibration_sha256
 from rsuq_cli.run.request import CertifyRequest
-from rsuq_cli.run.sampler import Sampling, check_eight_bit, edges_at, open_engine
-from rsuq_cli.run.sources import Opened, open_sources
+from rsuq_cli.run.sampler import Sampling, check_eight_bit, edges_at
+from rsuq_cli.run.sources import Opened
 from rsuq_cli.run.stored import certify_run_row, reopen
 from rsuq_cli.run.unanswered import check_answers
 from rsuq_cli.run.watcher import Watcher
-from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.sampling.device import resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.grid_noise import sampling_error
-from rsuq_cli.sampling.until import sample_until
+from rsuq_cli.sampling.workers import Solo
 from rsuq_cli.spelling import spelled
 from rsuq_cli.uncertainty.thresholds import chosen_thresholds
 
@@ -134,8 +135,7 @@ def predict_run(request: PredictRequest, database: str | Path | None, watcher: W
     Raises BadInput for an image that cannot be read or has another shape, and for settings that cannot be had.
     """
     if isinstance(request.settings, FromRun):
-        smoothed = _of_run(request.settings, database, watcher)
-        engine = open_engine(smoothed.model, smoothed.dataset, smoothed.sampling)
+        smoothed, engine = _of_run(request.settings, database, watcher)
     else:
         smoothed, engine = _of_settings(request.settings, database, watcher)
     images = [
@@ -161,13 +161,9 @@ def predict_run(request: PredictRequest, database: str | Path | None, watcher: W
 def _answer(path: Path, image: torch.Tensor, given: int | None, smoothed: Smoothed, engine: Engine) -> Prediction:
     found = given if given is not None else position_in(smoothed.dataset, smoothed.split, image)
     index = found if found is not None else content_index(image)
-    decider, n0 = smoothed.decider, smoothed.n0
-    if decider is None:
-        edges: Mapping[str, MeasureEdges] = edges_at(smoothed.measure, smoothed.threshold)
-        sampled = engine.sample(image[None], [index], edges, n0=n0, n=smoothed.n)
-    else:
-        edges = decider.edges
-        sampled = sample_until(engine, image[None], [index], edges, n0=n0, decider=decider)
+    decider = smoothed.decider
+    edges = decider.edges if decider else edges_at(smoothed.measure, smoothed.threshold)
+    sampled = Solo(engine).sample(image[None], [index], edges, n0=smoothed.n0, n=smoothed.n, decider=decider)
     (counted,) = [one for part in sampled for one in part]
     scored = Scored(0, smoothed.measure, smoothed.threshold, smoothed.method)
     (row,) = sample_rows([LabelledEvidence(index, 0, counted.histograms)], [scored], edges)
@@ -182,7 +178,7 @@ def content_index(image: torch.Tensor) -> int:
     return int.from_bytes(digest.digest()[:4], "little") >> 1
 
 
-def _of_run(settings: FromRun, database: str | Path | None, watcher: Watcher) -> Smoothed:
+def _of_run(settings: FromRun, database: str | Path | None, watcher: Watcher) -> tuple[Smoothed, Engine]:
     with open_for_reading(database) as db:
         run = certify_run_row(db, settings.run_id)
         edges = {measure: MeasureEdges(*stored) for measure, stored in load_edges(db, run.id).items()}
@@ -192,10 +188,11 @@ def _of_run(settings: FromRun, database: str | Path | None, watcher: Watcher) ->
     watcher.say(f"run {run.id}: {run.model} on {run.dataset}, {scoring['measure']} at {scoring['threshold']:.4g}")
     opened = reopen(run, watcher, weights=settings.weights, data_dir=settings.data_dir, device=settings.device)
     scored = _scored(run, scoring)
-    return Smoothed(
+    smoothed = Smoothed(
         opened.dataset, opened.model, opened.sampling, run.split, run.n0, run.n, scored.measure,
         float32_floor(scored.threshold), scored.method, run.id, _decider(run, of_this, edges),
     )  # fmt: skip
+    return smoothed, opened.engine()
 
 
 def _scored(run: RunRow, scoring: Mapping[str, Any]) -> Scored:
@@ -235,13 +232,9 @@ def _chosen(of_run: Sequence[Mapping[str, Any]], settings: FromRun) -> Mapping[s
 
 
 def _of_settings(request: CertifyRequest, database: str | Path | None, watcher: Watcher) -> tuple[Smoothed, Engine]:
-    device = resolve_device(request.sources.device)
-    precision = check_precision(request.sources.precision, device)
-    opened = open_sources(request.sources, request.sigma, database, watcher)
-    sampling = Sampling(request.sigma, request.seed, request.noise, device, precision, request.sources.batch_size)
-    if request.noise == "grid":
-        check_eight_bit(opened.dataset.load("calibration").images, opened.dataset.name)
-    engine = open_engine(opened.model, opened.dataset, sampling)
+    resolve_device(request.sources.device)  # images are answered on one
+    ready = open_request(request, database, watcher, lambda opened: Inputs())
+    opened, engine = ready.opened, ready.engine
     method = request.method
     if request.noise == "grid":
         error = sampling_error(request.sigma, math.prod(opened.dataset.shape), request.n0 + request.n)
@@ -249,13 +242,13 @@ def _of_settings(request: CertifyRequest, database: str | Path | None, watcher: 
     (measure,) = request.measures
     threshold = request.threshold
     if threshold is None:
-        edges = _known_edges(request, opened, sampling, database)
+        edges = _known_edges(request, opened, ready.sampling, database)
         if edges is None:
             edges = run_edges(request, opened.dataset, engine, [], watcher).edges
         (chosen,) = chosen_thresholds(edges, request.measures, threshold=None, coverages=request.wanted_coverages)
         threshold = chosen.value
     smoothed = Smoothed(
-        opened.dataset, opened.model, sampling, request.split, request.n0, request.n, measure,
+        opened.dataset, opened.model, ready.sampling, request.split, request.n0, request.n, measure,
         float32_floor(threshold), method, None,
     )  # fmt: skip
     return smoothed, engine

@@ -24,10 +24,11 @@ from rsuq_cli.run.configuration import FACTORY_FILE
 from rsuq_cli.run.data import inputs_of, open_data_of
 from rsuq_cli.run.network.recognition import check_same_network
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of
-from rsuq_cli.run.sampler import Sampling
+from rsuq_cli.run.sampler import Sampling, open_engine
 from rsuq_cli.run.unseen import unseen_calibration
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import check_precision, resolve_device
+from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.forward import Preparation
 from rsuq_cli.spelling import path_of
 
@@ -45,6 +46,11 @@ class Reopened:
     def on_grid(self) -> bool:
         """Whether the guarantees are about 8-bit inputs only."""
         return self.sampling.noise == "grid"
+
+    def engine(self, *, seed: int | None = None) -> Engine:
+        """Returns an engine that samples as the run did, or with noise of another seed."""
+        sampling = self.sampling if seed is None else self.sampling._replace(seed=seed)
+        return open_engine(self.model, self.dataset, sampling)
 
     def subset(self) -> Split:
         """Returns the run's inputs; raises BadInput where they are not what they were."""
@@ -89,7 +95,7 @@ def reopen(
     batch_size = configuration.get("batch_size", batch_size)
     sampling = Sampling(
         run.sigma, run.seed, str(configuration.get("noise", "gaussian")), place,
-        check_precision(run.precision, place), batch_size, _was_compiled(configuration), preparation_of(configuration),
+        check_precision(run.precision, place), batch_size, was_compiled(configuration), preparation_of(configuration),
     )  # fmt: skip
     return Reopened(run, dataset, model, sampling)
 
@@ -131,6 +137,7 @@ def preparation_of(configuration: Mapping[str, Any]) -> Preparation | None:
     return Preparation(bool(stored.get("folded", False)), bool(stored.get("channels_last", False)))
 
 
-def _was_compiled(configuration: Any) -> bool:
+def was_compiled(configuration: Mapping[str, Any]) -> bool:
+    """Returns whether a run sampled through the compiler."""
     preparation = configuration.get("preparation") or {}
     return bool(preparation.get("compiled", False))

@@ -70,7 +70,7 @@ def test_a_run_that_is_killed_has_its_warnings(
     def killed(*_: object) -> None:
         """What comes after the last commit of a killed process: nothing."""
 
-    monkeypatch.setattr(f"rsuq_cli.jobs.{command[0]}.finish_run", killed)
+    monkeypatch.setattr("rsuq_cli.run.under_way.finish_run", killed)
     settings = ("--sigma", 0.25, "--n", 100, "--n0", 10, "--limit", 3, "--format", "json")
     result = rsuq(*command, "--model", "nets.py:softmax", "--dataset", dataset, *settings)
     assert result.exit_code == 0, result.stderr

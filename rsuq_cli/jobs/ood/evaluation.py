@@ -49,6 +49,11 @@ class Evaluation:
         return self.alpha / self.family_size
 
     @property
+    def method(self) -> Method:
+        """How votes become certificates."""
+        return Method(self.sigma, self.alpha, family_size=self.family_size)
+
+    @property
     def shift(self) -> Array:
         """The radii in units of sigma, `[R]`."""
         return np.array(self.radii, dtype=np.float64) / self.sigma
@@ -213,7 +218,7 @@ def _certified(
     own: SideEvidence, others: Sequence[SideEvidence], rejections: Sequence[Rejection], evaluation: Evaluation
 ) -> Iterator[MetricRow]:
     """Yields the shares certified in the whole ball: uncertain elsewhere, CC in distribution; and the risk there."""
-    method = Method(evaluation.sigma, evaluation.alpha, family_size=evaluation.family_size)
+    method = evaluation.method
     for one in rejections:
         score = f"{UNCERTAIN_MASS}:{one.label}"
         certificates = certify(own.selection[one.label], own.estimation[one.label], method)

@@ -46,11 +46,6 @@ class Reused:
     evidence: Mapping[int, EvidenceRow]
     edges: dict[str, MeasureEdges]
 
-    @property
-    def compiled(self) -> bool:
-        """Whether the run sampled through the compiler."""
-        return bool(self.run.configuration.get("preparation", {}).get("compiled", False))
-
     def rows(self) -> list[EvidenceRow]:
         """Returns the evidence under the positions of the new run, whose first inputs these are."""
         return [

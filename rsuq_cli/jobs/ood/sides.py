@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from rsuq_cli.datasets.catalogue import open_dataset
@@ -29,6 +30,7 @@ from rsuq_cli.results.database import open_for_lookup
 from rsuq_cli.results.ood_writer import newest_held_out_checkpoint
 from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.run.network.own import is_of
+from rsuq_cli.run.ready import Part
 from rsuq_cli.run.request import Sources
 
 NO_LABEL = -1
@@ -53,6 +55,11 @@ class Side:
             return self.split.indices
         own_name = self.name.rpartition("/")[2]  # a folder may be moved
         return ((zlib.crc32(own_name.encode()) & 0x3FFFFFFF) + 1 << 32) + self.split.indices
+
+    @property
+    def part(self) -> Part:
+        """The side as it is sampled, and stored under its positions in the run."""
+        return Part(self.name, self.split, self.noise_numbers, np.arange(self.start, self.start + len(self)))
 
 
 def sides(request: OodRequest, dataset: Dataset, name: str, own: Split, tell: Callable[[str], None]) -> list[Side]:
