@@ -26,7 +26,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.models.loading import answer_of, check_output
 from rsuq_cli.models.network import Network, as_network
 from rsuq_cli.run.cautions import PROBABILITIES
-from rsuq_cli.run.request import CertifyRequest, Sources
+from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 from rsuq_cli.run.unanswered import check_answers, refuse_silent_calibration, silence
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.sampling.engine import Engine
@@ -148,8 +148,8 @@ def certify(
     )
     competitors = None if competitors is None else a_word("competitors", competitors)
     request = CertifyRequest(
-        Sources("model", batch_size=batch_size, device=device, precision=precision), sigma, n0=n0, n=n, alpha=alpha,
-        seed=seed, measures=(uncertainty,), threshold=threshold, coverages=() if threshold is not None else (coverage,),
+        Sources("model"), sigma, n0=n0, n=n, alpha=alpha, machine=Machine(device, precision, batch_size), seed=seed,
+        measures=(uncertainty,), threshold=threshold, coverages=() if threshold is not None else (coverage,),
         rule=rule, competitors=competitors,  # type: ignore[arg-type]
     )  # fmt: skip
     images = images_given("images", images)

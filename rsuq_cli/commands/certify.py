@@ -98,7 +98,7 @@ def certify(
     from rsuq_cli.console import Reporter
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.results.names import Labels
-    from rsuq_cli.run.request import CertifyRequest, Sources
+    from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 
     sampling = {"n0": n0, "n": n, "alpha": alpha, "skip": skip}
     for name, value in (PRESETS[preset] if preset else {}).items():
@@ -111,11 +111,6 @@ def certify(
         weights,
         data_dir,
         image_size,
-        device,
-        precision,
-        options.batch_size_of(batch_size),
-        workers,
-        compile,
         normalise,
         given_statistics(mean, std),
         untrained=untrained,
@@ -140,6 +135,7 @@ def certify(
         family_wise=family_wise,
         fresh=fresh,
         labels=Labels(name, tuple(tag or ())),
+        machine=Machine(device, precision, options.batch_size_of(batch_size), workers, compile),
         at_radius=at_radius,
         tolerance=tolerance,
         guarantees=tuple(dict.fromkeys(guarantee or [])),  # type: ignore[arg-type]

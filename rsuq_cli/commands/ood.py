@@ -87,7 +87,7 @@ def ood(
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.results.names import Labels
-    from rsuq_cli.run.request import CertifyRequest, Sources
+    from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 
     settings: dict[str, Any] = {
         "model": model, "dataset": dataset, "sigma": sigma, "n0": n0, "n": n, "seed": seed, "split": split,
@@ -101,8 +101,7 @@ def ood(
         with open_for_reading(db) as results:
             settings |= settings_of_run(results, run, {n: v for n, v in settings.items() if _given(ctx, n)})
     sources = Sources(
-        settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"], device,
-        settings["precision"], options.batch_size_of(batch_size), workers, compile,
+        settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"],
         normalise, given_statistics(mean, std), settings.get("assumed"),
         settings["untrained"], settings["factory_file"], classes_renamed, settings.get("recorded_classes"),
     )  # fmt: skip
@@ -120,6 +119,7 @@ def ood(
         coverages=() if coverage is None else (coverage,),
         fresh=fresh,
         labels=Labels(name, tuple(tag or ())),
+        machine=Machine(device, settings["precision"], options.batch_size_of(batch_size), workers, compile),
     )
     request = OodRequest(
         certify=certify,

@@ -85,7 +85,7 @@ def predict(
     from rsuq_cli.jobs.predict import FromRun, PredictRequest, predict_run
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.predict import prediction_table
-    from rsuq_cli.run.request import CertifyRequest, Sources
+    from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 
     settings: FromRun | CertifyRequest
     if run is not None:
@@ -105,8 +105,6 @@ def predict(
                 weights,
                 data_dir,
                 image_size,
-                device or "auto",
-                precision,
                 normalise=normalise,
                 statistics=given_statistics(mean, std),
                 untrained=untrained,
@@ -125,6 +123,7 @@ def predict(
             rule=rule,  # type: ignore[arg-type]
             competitors=competitors,  # type: ignore[arg-type]
             family_wise=family_wise,
+            machine=Machine(device or "auto", precision),
         )
     request = PredictRequest(tuple(images), settings, index, resize)
     prediction_table(predict_run(request, db, Reporter())).print(format)

@@ -64,16 +64,15 @@ def train(
     from rsuq_cli.jobs.train import TrainRequest, train_run
     from rsuq_cli.reports.checkpoints import checkpoint_table
     from rsuq_cli.results.names import Labels
-    from rsuq_cli.run.request import Sources
+    from rsuq_cli.run.request import Machine, Sources
     from rsuq_cli.training.objectives.registry import assignments
 
     if hold_out_classes is not None:
         from rsuq_cli.datasets.names import without
 
         dataset = without(dataset, hold_out_classes)
-    sources = Sources(model, dataset, None, data_dir, image_size, device, precision)
     request = TrainRequest(
-        sources,
+        Sources(model, dataset, None, data_dir, image_size),
         sigma,
         epochs,
         batch_size,
@@ -85,6 +84,7 @@ def train(
         checkpoint_dir,
         fresh,
         labels=Labels(name, tuple(tag or ())),
+        machine=Machine(device, precision),
     )
     if dry_run:
         from rsuq_cli.jobs.train_plan import train_plan

@@ -103,9 +103,7 @@ def _announce(run: UnderWay, todo: Part, scored: Sequence[Scored]) -> None:
         run.watcher.say(f"run {run.handle.id}: all {inputs} inputs are sampled already; nothing to do")
         return
     resumed = f" ({inputs - len(todo)} were finished before)" if len(todo) < inputs else ""
-    run.watcher.say(
-        f"run {run.handle.id}: {len(todo):,} inputs{resumed} {run.cost(len(todo), scored[0].method)}"
-    )
+    run.watcher.say(f"run {run.handle.id}: {len(todo):,} inputs{resumed} {run.cost(len(todo), scored[0].method)}")
 
 
 def _sample(run: UnderWay, todo: Part, scored: Sequence[Scored]) -> None:

@@ -140,7 +140,7 @@ def _plan(
         device=str(engine.device),
         precision=engine.precision,
         batch_size=engine.batch_size,
-        workers=request.sources.workers,
+        workers=request.machine.workers,
         compiled=engine.preparation.compiled,
         run_id=run.id if run else None,
         finished=finished,

@@ -232,7 +232,7 @@ def _chosen(of_run: Sequence[Mapping[str, Any]], settings: FromRun) -> Mapping[s
 
 
 def _of_settings(request: CertifyRequest, database: str | Path | None, watcher: Watcher) -> tuple[Smoothed, Engine]:
-    resolve_device(request.sources.device)  # images are answered on one
+    resolve_device(request.machine.device)  # images are answered on one
     ready = open_request(request, database, watcher, lambda opened: Inputs())
     opened, engine = ready.opened, ready.engine
     method = request.method

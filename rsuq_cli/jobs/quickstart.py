@@ -7,7 +7,7 @@ from pathlib import Path
 from rsuq_cli.datasets.names import without
 from rsuq_cli.jobs.ood.request import OodRequest
 from rsuq_cli.jobs.train import TrainRequest, train_run
-from rsuq_cli.run.request import CertifyRequest, Sources
+from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 from rsuq_cli.run.watcher import Watcher
 
 MODEL, DATASET, SIGMA = "cnn", "digits", 0.25
@@ -20,26 +20,26 @@ OOD_INPUTS, OOD_SAMPLES = 100, 500
 
 def trained(device: str, database: str | Path | None, watcher: Watcher) -> None:
     """Trains the quickstart's network, unless that has been done."""
-    train_run(TrainRequest(Sources(MODEL, DATASET, device=device), SIGMA), database, watcher)
+    train_run(TrainRequest(Sources(MODEL, DATASET), SIGMA, machine=Machine(device)), database, watcher)
 
 
 def trained_without_classes(device: str, database: str | Path | None, watcher: Watcher) -> None:
     """Trains the network that two digits are held out of, unless that has been done."""
-    sources = Sources(MODEL, without(DATASET, HELD_OUT), device=device)
-    train_run(TrainRequest(sources, SIGMA, epochs=HELD_OUT_EPOCHS), database, watcher)
+    sources = Sources(MODEL, without(DATASET, HELD_OUT))
+    train_run(TrainRequest(sources, SIGMA, epochs=HELD_OUT_EPOCHS, machine=Machine(device)), database, watcher)
 
 
 def certify_request(n: int, limit: int | None, device: str) -> CertifyRequest:
     """Returns the quickstart's certify run."""
     return CertifyRequest(
-        Sources(MODEL, DATASET, device=device), SIGMA, n=n, limit=limit, measures=MEASURES, coverages=(0.9,)
+        Sources(MODEL, DATASET), SIGMA, n=n, limit=limit, measures=MEASURES, coverages=(0.9,), machine=Machine(device)
     )
 
 
 def ood_request(n: int, limit: int | None, device: str) -> OodRequest:
     """Returns the quickstart's out-of-distribution run: one near set and two far ones, on fewer inputs and samples."""
     certify = CertifyRequest(
-        Sources(MODEL, without(DATASET, HELD_OUT), device=device), SIGMA, n=min(n, OOD_SAMPLES),
-        limit=min(limit or OOD_INPUTS, OOD_INPUTS),
+        Sources(MODEL, without(DATASET, HELD_OUT)), SIGMA, n=min(n, OOD_SAMPLES),
+        limit=min(limit or OOD_INPUTS, OOD_INPUTS), machine=Machine(device),
     )  # fmt: skip
     return OodRequest(certify, OOD_SETS, radii=(0.0, SIGMA / 2, SIGMA))

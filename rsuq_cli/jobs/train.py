@@ -37,7 +37,7 @@ from rsuq_cli.results.writer import record_checkpoint
 from rsuq_cli.run.configuration import FINGERPRINT
 from rsuq_cli.run.labels import give_labels
 from rsuq_cli.run.network.own import NETWORK, network_of, origin_sha256
-from rsuq_cli.run.request import Sources, check_sigma
+from rsuq_cli.run.request import ANY_MACHINE, Machine, Sources, check_sigma
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.spelling import path_of
@@ -64,6 +64,7 @@ class TrainRequest:
     checkpoint_dir: Path | None = None
     fresh: bool = False
     labels: Labels = NO_LABELS
+    machine: Machine = ANY_MACHINE
 
     def __post_init__(self) -> None:
         check_sigma(self.sigma)
@@ -98,8 +99,8 @@ class Prepared(NamedTuple):
 
 def prepared(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> Prepared:
     """Returns what `request` would train; nothing is written. Raises BadInput for what cannot be trained."""
-    device = resolve_device(request.sources.device)
-    precision = check_precision(request.sources.precision, device)
+    device = resolve_device(request.machine.device)
+    precision = check_precision(request.machine.precision, device)
     dataset = open_dataset(
         request.sources.dataset, data_dir=request.sources.data_dir, image_size=request.sources.image_size
     )

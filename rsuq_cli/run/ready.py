@@ -102,9 +102,10 @@ def open_request(
 
     Raises BadInput where model, data or device cannot be had, and for a model that answers nothing.
     """
-    devices = resolve_devices(request.sources.device, request.sources.workers)
-    precision = check_precision(request.sources.precision, devices[0])
-    opened = open_sources(request.sources, request.sigma, database, watcher)
+    machine = request.machine
+    devices = resolve_devices(machine.device, machine.workers)
+    precision = check_precision(machine.precision, devices[0])
+    opened = open_sources(request.sources, request.sigma, devices[0], database, watcher)
     inputs = choose(opened)
     for warning in inputs.warnings:
         watcher.say(f"warning: {warning}")
@@ -117,10 +118,10 @@ def open_request(
     else:
         samples = len(inputs) * (request.n0 + request.n)
         compiled, allowed = (
-            worth_compiling(opened.model, opened.dataset.shape, samples, devices[0], request.sources.compile), None,
+            worth_compiling(opened.model, opened.dataset.shape, samples, devices[0], machine.compile), None,
         )  # fmt: skip
     sampling = Sampling(
-        request.sigma, request.seed, request.noise, devices[0], precision, request.sources.batch_size, compiled, allowed
+        request.sigma, request.seed, request.noise, devices[0], precision, machine.batch_size, compiled, allowed
     )
     engine = open_engine(opened.model, opened.dataset, sampling)
     for part in inputs.parts:

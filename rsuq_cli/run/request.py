@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from rsuq_cli.certificates.certificate import COMPETITORS, GUARANTEES, Competitors, Method, default_competitors
 from rsuq_cli.certificates.guarantees import RULES, Rule
@@ -44,11 +44,6 @@ class Sources:
     weights: Path | None = None
     data_dir: Path | None = None
     image_size: int | None = None
-    device: str = "auto"
-    precision: str = "fp32"
-    batch_size: int | None = None
-    workers: int = 1
-    compile: bool | None = None
     normalise: str | None = None
     statistics: Statistics | None = None
     assumed: Statistics | None = None
@@ -65,6 +60,22 @@ class Sources:
             check_named(self.normalise)
             if self.statistics is not None:
                 raise BadInput("both --normalise and --mean are given", "give one of them")
+
+
+class Machine(NamedTuple):
+    """Where a model runs: on which device, or several, in which precision, in how large batches and how many processes.
+
+    `batch_size` None is found for the device, and `compile` None decides by the length of the job.
+    """
+
+    device: str = "auto"
+    precision: str = "fp32"
+    batch_size: int | None = None
+    workers: int = 1
+    compile: bool | None = None
+
+
+ANY_MACHINE = Machine()
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,7 @@ class CertifyRequest:
     tolerance: float | None = None
     guarantees: tuple[GuaranteeName, ...] = ()
     labels: Labels = NO_LABELS
+    machine: Machine = ANY_MACHINE
 
     def __post_init__(self) -> None:
         check_sigma(self.sigma)
@@ -101,8 +113,8 @@ class CertifyRequest:
                 raise BadInput(f"{name} is {value}", "give at least 1")
         if self.seed < 0:
             raise BadInput(f"--seed is {self.seed}", "give 0 or more")
-        if self.sources.batch_size is not None and self.sources.batch_size < 1:
-            raise BadInput(f"--batch-size is {self.sources.batch_size}", "give at least 1, or auto")
+        if self.machine.batch_size is not None and self.machine.batch_size < 1:
+            raise BadInput(f"--batch-size is {self.machine.batch_size}", "give at least 1, or auto")
         if self.split not in SPLITS:
             raise BadInput(f"unknown split {self.split!r}", nearest(self.split, SPLITS))
         if self.noise not in NOISES:

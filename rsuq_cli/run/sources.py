@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.datasets.fitted import original
@@ -81,9 +83,12 @@ class Opened:
         )
 
 
-def open_sources(sources: Sources, sigma: float, database: str | Path | None, watcher: Watcher) -> Opened:
+def open_sources(
+    sources: Sources, sigma: float, device: torch.device, database: str | Path | None, watcher: Watcher
+) -> Opened:  # fmt: skip
     """Returns data and model, the newest checkpoint trained for (model, data set, sigma) where no weights are named.
 
+    `device` is where a normalisation is looked for.
     Raises BadInput where there is no such data set or model, no checkpoint (with the command that trains one), and for
     a factory that draws its weights, unless that is asked for.
     """
@@ -110,7 +115,7 @@ def open_sources(sources: Sources, sigma: float, database: str | Path | None, wa
     for note in (*notes, *model.notes, *fitted.notes):
         watcher.say(note)
     dataset = fitted.dataset
-    model, warnings = normalised(model, dataset, sources, sigma, watcher)
+    model, warnings = normalised(model, dataset, sources, sigma, device, watcher)
     fingerprint = fingerprint_of(model.module, dataset.shape)
     cautions = [*fitted.warnings, *_cautions(sources, sigma, model, fingerprint, which)]
     if untrained:

@@ -13,7 +13,7 @@ from rsuq_cli.jobs.ood.request import OodRequest
 from rsuq_cli.jobs.ood.run import ood_run
 from rsuq_cli.results.database import open_for_reading
 from rsuq_cli.results.figures import figures
-from rsuq_cli.run.request import CertifyRequest, Sources
+from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -39,8 +39,10 @@ class Listener:
 
 
 def request(sample: Sample, **changes: object) -> CertifyRequest:
-    sources = Sources(sample.model, sample.dataset, batch_size=64, device="cpu")
-    return CertifyRequest(sources, **({"sigma": 0.25, "n": 200, "measures": ("entropy", "margin")} | changes))  # type: ignore[arg-type]
+    sources, machine = Sources(sample.model, sample.dataset), Machine("cpu", batch_size=64)
+    return CertifyRequest(
+        sources, machine=machine, **({"sigma": 0.25, "n": 200, "measures": ("entropy", "margin")} | changes)
+    )  # type: ignore[arg-type]
 
 
 def reported(place: Place, scoring: int) -> str:

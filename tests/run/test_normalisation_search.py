@@ -54,7 +54,8 @@ class Said:
 def settled(file: Path, dataset: str, sigma: float = 0.05, **sources: object) -> tuple[Normalised, list[str]]:
     model = open_model("mlp", shape=(3, 2, 2), num_classes=7, weights=file)
     said = Said()
-    found = normalised(model, Named(dataset), Sources("mlp", device="cpu", **sources), sigma, said)  # type: ignore[arg-type]
+    asked = Sources("mlp", **sources)  # type: ignore[arg-type]
+    found = normalised(model, Named(dataset), asked, sigma, torch.device("cpu"), said)
     return found, said.lines
 
 

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.errors import BadInput
-from rsuq_cli.run.request import CertifyRequest, Sources
+from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 
 SOURCES = Sources("cnn")
 
@@ -36,7 +36,7 @@ def request(**changes: Any) -> CertifyRequest:
         ({"skip": 0}, "--skip is 0"),
         ({"limit": 0}, "--limit is 0"),
         ({"seed": -1}, "--seed is -1"),
-        ({"sources": Sources("cnn", batch_size=0)}, "--batch-size is 0"),
+        ({"machine": Machine(batch_size=0)}, "--batch-size is 0"),
         ({"split": "tset"}, "unknown split 'tset'"),
         ({"rule": "majorty"}, "unknown rule 'majorty'"),
         ({"competitors": "mergd"}, "unknown competitors 'mergd'"),

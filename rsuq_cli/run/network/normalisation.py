@@ -22,7 +22,6 @@ from rsuq_cli.models.zoo import channels_taken
 from rsuq_cli.run.network.race import Candidate, Race, with_statistics
 from rsuq_cli.run.request import Sources
 from rsuq_cli.run.watcher import Watcher
-from rsuq_cli.sampling.device import resolve_devices
 from rsuq_cli.training.statistics import channel_statistics
 
 # Calibration inputs that candidates are compared on at most.
@@ -38,7 +37,9 @@ class Normalised(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def normalised(model: LoadedModel, dataset: Dataset, sources: Sources, sigma: float, watcher: Watcher) -> Normalised:
+def normalised(
+    model: LoadedModel, dataset: Dataset, sources: Sources, sigma: float, device: torch.device, watcher: Watcher
+) -> Normalised:  # fmt: skip
     """Returns the model with the normalisation that is asked for, or found where its weights hold none, and says which.
 
     Raises BadInput where one is asked for that the weights or the network's own code contradict, or that does not fit
@@ -55,7 +56,7 @@ def normalised(model: LoadedModel, dataset: Dataset, sources: Sources, sigma: fl
         return Normalised(with_statistics(model, _fitting(sources.assumed, model, dataset)))
     if not len(dataset.calibration_indices):
         return _assumed(model, dataset, watcher)
-    return _found(model, dataset, sigma, resolve_devices(sources.device, sources.workers)[0], watcher)
+    return _found(model, dataset, sigma, device, watcher)
 
 
 def _given(sources: Sources, model: LoadedModel, dataset: Dataset) -> Statistics | None:
