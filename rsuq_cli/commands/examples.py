@@ -88,7 +88,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "runs list": (
         Example("what there is", "rsuq runs list"),
-        Example("what was left unfinished", "rsuq runs list --where 'status = \"interrupted\"'"),
+        Example("what was left unfinished", "rsuq runs list --where 'status != \"complete\"'"),
         Example("what belongs to a paper, for a script", "rsuq runs list --tag paper --format json"),
     ),
     "runs show": (
