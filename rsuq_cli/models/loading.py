@@ -158,7 +158,7 @@ def check_output(
 
 
 def answer_of(module: nn.Module, spec: str, images: torch.Tensor) -> torch.Tensor:
-    """Returns the output of a forward pass; raises BadInput where it fails or gives no tensor."""
+    """Returns the output of a forward pass, copied; raises BadInput where it fails or gives no tensor."""
     try:
         with torch.inference_mode():
             logits = module(images)
@@ -166,7 +166,8 @@ def answer_of(module: nn.Module, spec: str, images: torch.Tensor) -> torch.Tenso
         raise
     except Exception as error:  # whatever the network raises
         raise pass_failed(module, spec, images, error) from error
-    return logits_of(logits, spec).detach()
+    # Some write every answer into the same memory, where the next one would stand in the place of this one.
+    return logits_of(logits, spec).detach().clone()
 
 
 def _sizes(*sizes: int) -> str:

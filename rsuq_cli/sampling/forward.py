@@ -97,8 +97,8 @@ class Forward:
     def own_logits(self, noisy: torch.Tensor) -> torch.Tensor:
         """Returns what the model as it was given says of a batch, wherever it is."""
         place = next(chain(self._own.parameters(), self._own.buffers(), [noisy])).device
-        logits: torch.Tensor = self._own(noisy.to(place, copy=True).contiguous()).to(noisy.device)
-        return logits
+        logits: torch.Tensor = self._own(noisy.to(place, copy=True).contiguous())
+        return logits.to(noisy.device, copy=True)
 
     def check_compiled(self, noisy: torch.Tensor) -> None:
         """Leaves the compiler out where what it made answers a batch `[rows, C, H, W]` otherwise than the model."""
@@ -171,8 +171,8 @@ class _Trial:
         with inference(place, "fp32"):
             # A copy each, which the module may write into.
             given = self._inputs.to(place, copy=True).contiguous(memory_format=layout)
-            logits: torch.Tensor = module(given).cpu()
-        return logits
+            logits: torch.Tensor = module(given)
+        return logits.to("cpu", copy=True)  # which a module may write its next answers into
 
 
 def _compile(module: nn.Module, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
