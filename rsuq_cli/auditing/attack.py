@@ -196,6 +196,8 @@ class Attacker:
     def _inside(self, ball: Ball, shift: torch.Tensor, attack: AttackName) -> Candidate:
         """Returns centre + shift as an input that the guarantee is about, moved inwards where rounding takes it out."""
         scale, shrink, centre = 1.0, 1e-6, ball.image
+        # A radius that single precision takes for 0 leaves no direction: the centre is inside.
+        shift = shift if bool(shift.isfinite().all()) else torch.zeros_like(shift)
         while True:
             if self.on_grid:
                 levels = centre.to(torch.int32) + (shift * (255 * scale)).round().to(torch.int32)

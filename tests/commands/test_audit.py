@@ -276,3 +276,9 @@ def test_data_that_have_changed(place: Place, blobs: Sample) -> None:
     arrays["x_test"][0] += 0.01
     write_npz(place.work / "blobs.npz", **arrays)
     assert "have changed since run 1" in refusal(place, 1)
+
+
+def test_a_ball_that_is_a_point_in_single_precision_is_attacked_at_its_centre(blobs: Sample) -> None:
+    assert rsuq("certify", *blobs.flags, "--n", 100, "--limit", 2).exit_code == 0
+    result = rsuq("audit", 1, "--radius-scale", 1e-300, "--steps", 1, "--n", 100, "--inputs", 1, "--format", "json")
+    assert (result.exit_code, {row["broken"] for row in result.json}) == (0, {0})
