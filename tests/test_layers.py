@@ -41,7 +41,7 @@ FLOOR_PLAN = {
     "settings": Room("errors", "platformdirs"),
     # the mathematics: no torch
     "certificates": Room("", "numpy scipy"),
-    # what a classifier says of its own answer; no torch but in `scores`
+    # what a classifier says of its own answer; no torch but in `forms` and `scores`
     "uncertainty": Room("certificates.evidence errors", "numpy torch"),
     "ood": Room("certificates errors uncertainty.measures", "numpy scipy"),
     # what runs on a device

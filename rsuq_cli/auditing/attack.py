@@ -17,11 +17,10 @@ from rsuq_cli.auditing.judge import excess
 from rsuq_cli.auditing.statement import UNCERTAIN, Masses, Statement
 from rsuq_cli.certificates.certificate import NOBODY
 from rsuq_cli.datasets.dataset import pixels
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.forms import form_of
 from rsuq_cli.uncertainty.scores import scores
 
 AttackName = Literal["pgd", "random"]
-_TOP_CLASSES = 100
 
 
 class Ball(NamedTuple):
@@ -65,7 +64,7 @@ class Attacker:
         self.model, self.sigma, self.device = model, sigma, device
         self.measure, self.threshold = measure, threshold
         self.samples, self.on_grid = samples, on_grid
-        self._row = list(MEASURES).index(measure)
+        self._soft_measure = form_of(measure).soft
 
     def worst(self, ball: Ball, attack: Literal["pgd", "random", "both"], steps: int, seed: int) -> Candidate:
         """Returns the worst point that the attack finds in so many steps; the same for the same seed."""
@@ -177,14 +176,14 @@ class Attacker:
     def _sampled(self, noisy: torch.Tensor) -> _Sampled:
         logits = self.model(noisy).float()
         with torch.no_grad():
-            found = scores(logits)
-            certain = found.answered & (found.values[self._row] <= self.threshold)
+            found = scores(logits, (self.measure,))
+            certain = found.answered & (found.values[0] <= self.threshold)
         answered, logits = found.answered, logits.masked_fill(~found.answered[:, None], 0.0)
         lead = _lead(logits)
         soft_votes = torch.sigmoid(lead / _scale(lead)) * answered[:, None]
         soft_certain = torch.ones_like(lead[:, 0])
         if math.isfinite(self.threshold):
-            slack = (self.threshold - soft_uncertainty(self.measure, logits))[:, None]
+            slack = (self.threshold - self._soft_measure(logits))[:, None]
             soft_certain = torch.sigmoid(slack / _scale(slack))[:, 0]
         soft_certain = soft_certain * answered
         soft = Masses(
@@ -211,27 +210,6 @@ class Attacker:
                 return Candidate(point, distance, attack)
             scale = max(0.0, scale - shrink)
             shrink *= 2
-
-
-def soft_uncertainty(measure: str, logits: torch.Tensor) -> torch.Tensor:
-    """Returns a measure `[N]` of logits `[N, K]`, as `uncertainty.score` but with finite gradients everywhere."""
-    log_p = torch.log_softmax(logits, dim=1)
-    p = log_p.exp()
-    if measure == "entropy":
-        return -(p * log_p).sum(1) / math.log(max(p.shape[1], 2))
-    if measure == "confidence":
-        return 1 - p.amax(1)
-    if measure == "margin":
-        top = p.topk(min(2, p.shape[1]), dim=1).values
-        return 1 - top[:, 0] + top[:, 1:].sum(1)
-    if measure == "energy":
-        return -torch.logsumexp(logits, dim=1)
-    if measure == "max_logit":
-        return -logits.amax(1)
-    if measure == "gen":
-        largest = log_p.topk(min(_TOP_CLASSES, p.shape[1]), dim=1).values.clamp_max(-1e-12)
-        return (0.1 * (largest + torch.log(-torch.expm1(largest)))).exp().sum(1)
-    raise ValueError(f"no soft version of {measure!r}")
 
 
 def _lead(logits: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,33 @@
+"""Both functions of every measure: they agree, and gradients pass through the soft one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.uncertainty.forms import FORMS, Outputs, form_of
+from rsuq_cli.uncertainty.measures import MEASURES
+
+
+def test_every_measure_has_a_form_and_no_form_is_of_nothing() -> None:
+    assert set(FORMS) == set(MEASURES)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_soft_measure_is_the_measure_with_finite_gradients(measure: str) -> None:
+    logits = torch.randn(50, 5, generator=torch.Generator().manual_seed(0)) * torch.logspace(-2, 2.5, 50)[:, None]
+    logits.requires_grad_()
+    soft = form_of(measure).soft(logits)
+    # Beyond these, a probability rounds to one and the measure itself loses its digits.
+    deployed = form_of(measure).value(Outputs(logits.detach()))
+    assert torch.allclose(soft[:30], deployed[:30], rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(soft.sum(), logits)
+    assert bool(gradient.isfinite().all())
+
+
+def test_a_measure_that_there_is_not_is_one_line_with_the_nearest() -> None:
+    with pytest.raises(BadInput) as refused:
+        form_of("entropie")
+    assert "entropie" in str(refused.value)
+    assert "entropy" in (refused.value.hint or "")
