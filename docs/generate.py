@@ -70,6 +70,7 @@ MEANINGS = {
     "updated_at": "ISO 8601, UTC",
     "seconds": "time spent",
     "measure": "uncertainty measure, `none` for an imported log",
+    "bin_edges.measure": "a measure that the run's evidence has counts of",
     "edges": "upper ends of the bins, little-endian float64; counts are exact at each of them",
     "coverages": "share of noisy calibration samples up to each edge, little-endian float64",
     "input_index": "number of the input in its data set; the noise depends on it",

@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, Sums, encode
+from rsuq_cli.certificates.evidence import Histogram, Sums, encode
 from rsuq_cli.jobs.certify import Certified, prepared
 from rsuq_cli.results.rows import RunHandle
 from rsuq_cli.run.data import SPREAD
+from rsuq_cli.run.edges import bins_of
 from rsuq_cli.run.ready import Ready
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.under_way import going_on
 from rsuq_cli.run.watcher import Watcher
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.measures import MEASURES, check_known
 from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, chosen_thresholds, draws_for
 
 # Inputs that the size of the evidence is measured on.
@@ -87,7 +88,8 @@ def certify_plan(request: CertifyRequest, database: str | Path | None, watcher: 
     run = going_on(request, configuration, database, watcher)
     thresholds: dict[str, list[float]] = {}
     if run:
-        edges = {measure: MeasureEdges(*stored) for measure, stored in run.edges.items()}
+        check_known(run.id, run.edges)
+        edges = bins_of(run.edges)
         for one in chosen_thresholds(
             edges, request.measures, threshold=request.threshold, coverages=request.wanted_coverages
         ):

@@ -34,7 +34,7 @@ from rsuq_cli.results.runs import list_runs
 from rsuq_cli.results.selection import Selection, chosen_scorings
 from rsuq_cli.results.writer import load_edges
 from rsuq_cli.run.configuration import recorded_fingerprint
-from rsuq_cli.run.edges import run_edges, serves
+from rsuq_cli.run.edges import bins_of, run_edges, serves
 from rsuq_cli.run.network.recorded_normalisation import NORMALISATION, recorded, same_normalisation
 from rsuq_cli.run.ready import Inputs, open_request
 from rsuq_cli.run.record import CALIBRATION, calibration_sha256
@@ -181,7 +181,7 @@ def content_index(image: torch.Tensor) -> int:
 def _of_run(settings: FromRun, database: str | Path | None, watcher: Watcher) -> tuple[Smoothed, Engine]:
     with open_for_reading(database) as db:
         run = certify_run_row(db, settings.run_id)
-        edges = {measure: MeasureEdges(*stored) for measure, stored in load_edges(db, run.id).items()}
+        edges = bins_of(load_edges(db, run.id))
         with db.read() as connection:
             of_this = [dict(row) for row in chosen_scorings(connection, Selection(runs=(run.id,)))]
     scoring = _chosen(of_this, settings)
@@ -273,8 +273,8 @@ def _known_edges(
     with open_for_reading(database) as db:
         for run in reversed(list_runs(db)):
             if run.kind == "certify" and _is_of(run, opened, same):
-                edges = {measure: MeasureEdges(*stored) for measure, stored in load_edges(db, run.id).items()}
-                if all(serves(edges[measure], request) for measure in request.measures):
+                edges = bins_of(load_edges(db, run.id))
+                if serves(edges, request):
                     return edges
     return None
 

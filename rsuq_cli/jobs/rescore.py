@@ -13,7 +13,7 @@ import numpy as np
 
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, UnknownThreshold
-from rsuq_cli.errors import BadInput, RunIncomplete, nearest
+from rsuq_cli.errors import BadInput, RunIncomplete
 from rsuq_cli.readings.request import RescoreRequest
 from rsuq_cli.readings.scoring import Scored, score_stored
 from rsuq_cli.readings.sweep import Plan, SweepPoint, best_measures, best_thresholds, sweep
@@ -21,7 +21,7 @@ from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import NewScoring, RunRow
 from rsuq_cli.results.runs import run_row
 from rsuq_cli.results.writer import add_scoring, load_edges
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.measures import MEASURES, lacking
 from rsuq_cli.uncertainty.thresholds import Threshold, chosen_thresholds, out_of_reach
 
 
@@ -100,7 +100,7 @@ def _source(db: Database, run: RunRow, request: RescoreRequest) -> _Source:
         raise BadInput(f"run {run.id} has no evidence to rescore: {why}", "rsuq certify makes evidence")
     for measure in request.measures:
         if measure not in edges:
-            raise BadInput(f"run {run.id} has no counts of {measure}", nearest(measure, edges))
+            raise lacking(run.id, measure, edges)
     measures = request.measures or [measure for measure in MEASURES if measure in edges]
     return _Source(run, edges, {measure: _thresholds(run, edges, measure, request) for measure in measures})
 

@@ -10,7 +10,7 @@ classifier: the mean of a measure under noise, and what the votes say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.special import entr
 
 from rsuq_cli.errors import BadInput, nearest
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.measures import in_order
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -59,11 +59,11 @@ class Votes:
         return n
 
 
-def score_names(labels: Iterable[str]) -> list[str]:
-    """Returns the names of all scores, the clean ones first, given the labels of the thresholds."""
+def score_names(measures: Collection[str], labels: Iterable[str]) -> list[str]:
+    """Returns the names of all scores of a run, the clean ones first, given its measures and labels of thresholds."""
     labels = list(labels)
     return [
-        *(f"{family}:{measure}" for family in (CLEAN, MEAN) for measure in MEASURES),
+        *(f"{family}:{measure}" for family in (CLEAN, MEAN) for measure in in_order(measures)),
         *(f"{family}:{label}" for family in (UNCERTAIN_MASS, NO_CERTAIN_CLASS) for label in labels),
         *(NO_CLASS, VOTE_ENTROPY, MUTUAL_INFORMATION),
     ]

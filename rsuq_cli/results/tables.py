@@ -87,7 +87,10 @@ class RunTag(SQLModel, table=True):
 
 
 class BinEdges(SQLModel, table=True):
-    """The bins of one measure's histograms in a run, little-endian float64."""
+    """The bins of one measure's histograms in a run, little-endian float64: the record of what its evidence counts.
+
+    A run has the measures that there were when it began, and keeps them.
+    """
 
     __tablename__ = "bin_edges"
 

@@ -1,11 +1,12 @@
 """The bins of a run: those of an earlier run of the same configuration, or newly calibrated.
 
-Invariant: bins are fixed before the first sample that is counted in them.
+Invariant: bins are fixed before the first sample that is counted in them. They are the record of which measures a run
+counts: one that goes on has those that it began with, whatever measures there are by now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,12 +14,13 @@ import numpy.typing as npt
 
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
-from rsuq_cli.results.rows import RunHandle
+from rsuq_cli.results.rows import RunHandle, StoredEdges
 from rsuq_cli.run.cautions import calibration_warnings
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.unanswered import refuse_silent_calibration
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.engine import Engine
+from rsuq_cli.uncertainty.measures import check_known, lacking
 from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, draws_for, out_of_reach
 
 # An older run serves a new coverage where one of its thresholds was calibrated to within this of it.
@@ -26,7 +28,7 @@ COVERAGE_TOLERANCE = 0.0025
 
 
 class Calibrated(NamedTuple):
-    """The bin edges of every measure, and what the noisy calibration inputs have shown of the network, by the line."""
+    """The bin edges of a run's measures, and what noisy calibration inputs have shown of the network, by the line."""
 
     edges: dict[str, MeasureEdges]
     warnings: tuple[str, ...] = ()
@@ -39,10 +41,13 @@ def run_edges(
 
     Calibrating shows at no cost what should be known before hours of sampling; it is said, and belongs to the run.
     """
-    for handle in known:
-        edges = {measure: MeasureEdges(*stored) for measure, stored in handle.edges.items()}
-        if all(serves(edges[measure], request) for measure in request.measures):
-            return Calibrated(edges, _short(request, edges, watcher))
+    if going_on := serving(known, request):
+        check_known(going_on.id, going_on.edges)
+        edges = bins_of(going_on.edges)
+        return Calibrated(edges, _short(request, edges, watcher))
+    for measure in request.measures:
+        if known and not any(measure in handle.edges for handle in known):
+            watcher.say(f"run {known[0].id} has no counts of {measure}: another run, which has them, is sampled")
     calibration = dataset.load("calibration")
     values: Mapping[str, npt.NDArray[np.float32]] = {}
     warnings: tuple[str, ...] = ()
@@ -69,8 +74,29 @@ def _short(request: CertifyRequest, edges: Mapping[str, MeasureEdges], watcher: 
     return lines
 
 
-def serves(edges: MeasureEdges, request: CertifyRequest) -> bool:
-    """Returns whether counts at the threshold, or at thresholds for the coverages, that are asked for are known."""
+def bins_of(stored: Mapping[str, StoredEdges]) -> dict[str, MeasureEdges]:
+    """Returns a run's stored bins by measure: those that its evidence has."""
+    return {measure: MeasureEdges(*edges) for measure, edges in stored.items()}
+
+
+def check_counted(run_id: int, counted: Collection[str], measures: Sequence[str]) -> None:
+    """Raises BadInput where a run's evidence lacks one of the measures."""
+    for measure in measures:
+        if measure not in counted:
+            raise lacking(run_id, measure, counted)
+
+
+def serving(known: Sequence[RunHandle], request: CertifyRequest) -> RunHandle | None:
+    """Returns the first of the runs whose bins have what is asked for, None where none has."""
+    return next((handle for handle in known if serves(bins_of(handle.edges), request)), None)
+
+
+def serves(edges: Mapping[str, MeasureEdges], request: CertifyRequest) -> bool:
+    """Returns whether counts of every measure at the thresholds, or coverages, that are asked for are known."""
+    return all(measure in edges and _has(edges[measure], request) for measure in request.measures)
+
+
+def _has(edges: MeasureEdges, request: CertifyRequest) -> bool:
     if request.threshold is not None:
         return edges.has(request.threshold)
     reached = [edges.coverages[edges.position(edges.threshold_for(c))] - c for c in request.wanted_coverages]

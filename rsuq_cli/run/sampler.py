@@ -25,7 +25,6 @@ from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.forward import Preparation
 from rsuq_cli.sampling.grid_noise import GridNoise
 from rsuq_cli.sampling.workers import Crew, Sampler, Solo
-from rsuq_cli.uncertainty.measures import MEASURES
 
 # Floating-point operations that a job must have for compiling to pay back, about ten minutes of two CPU cores or a
 # minute of a GPU. They are counted, not timed: the same job is always decided alike, so that it can be resumed.
@@ -124,8 +123,7 @@ def _engine(model: LoadedModel, shape: tuple[int, int, int], num_classes: int, s
 
 def edges_at(measure: str, threshold: float) -> dict[str, MeasureEdges]:
     """Returns bins that count at one threshold (a float32 value or infinity) of one measure, and nothing else."""
-    edges = {name: np.array([threshold if name == measure else 0.0]) for name in MEASURES}
-    return {name: MeasureEdges(edge, np.array([1.0])) for name, edge in edges.items()}
+    return {measure: MeasureEdges(np.array([threshold]), np.array([1.0]))}
 
 
 def check_eight_bit(images: torch.Tensor, name: str) -> None:

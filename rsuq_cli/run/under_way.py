@@ -21,7 +21,7 @@ from rsuq_cli.results.rows import EvidenceRow, RunHandle
 from rsuq_cli.results.writer import add_warnings, find_runs, finish_run, start_run
 from rsuq_cli.run.cautions import of_network
 from rsuq_cli.run.durations import duration_text
-from rsuq_cli.run.edges import Calibrated, run_edges, serves
+from rsuq_cli.run.edges import Calibrated, run_edges, serving
 from rsuq_cli.run.labels import give_labels
 from rsuq_cli.run.network.recognition import other_classes, recognised
 from rsuq_cli.run.ready import Inputs, Part, Ready
@@ -187,8 +187,4 @@ def going_on(
         if db is None:
             return None
         known = find_runs(db, configuration_hash(recognised(db, configuration, watcher)))
-    for run in known:
-        edges = {measure: MeasureEdges(*stored) for measure, stored in run.edges.items()}
-        if all(serves(edges[measure], request) for measure in request.measures):
-            return run
-    return None
+    return serving(known, request)

@@ -142,7 +142,7 @@ class Engine:
         """Yields inputs as they finish, with n0 selection and n estimation samples each, counted by class and bin.
 
         `images` `[N, C, H, W]` (uint8 or [0, 1] floats) are sampled in their order; `indices` `[N]` are their numbers
-        in the data set, which the noise depends on. `edges` holds the bin edges of every measure, in any order.
+        in the data set, which the noise depends on. `edges` holds the bin edges of every measure that is counted.
         """
         stretches = (Stretch(Stream.SELECTION, 0, n0), Stretch(Stream.ESTIMATION, 0, n))
         return self.count(images, indices, edges, (Task(p, stretches) for p in range(len(images))))
@@ -160,7 +160,7 @@ class Engine:
         for batch in pack(tasks, self.batch_size):
             with self._metered(batch):
                 tally = Tally(batch, bins, tally)
-                for outcome in self._run(images, indices, batch):
+                for outcome in self._run(images, indices, batch, bins.measures):
                     tally.add(outcome.batch, outcome.classes, outcome.scores)
                 # A GPU goes on with the next batch while the host reads the last one; a CPU has nothing to overlap.
                 ready, waiting = (tally, None) if self.device.type == "cpu" else (waiting, tally)
@@ -231,12 +231,17 @@ class Engine:
         """Returns the logits of whatever the batch buffer holds: the forward pass alone, for measurements."""
         return self._forward.logits(self._buffer)
 
-    def _run(self, images: torch.Tensor, indices: Indices, batch: list[Piece]) -> Iterator[_Outcome]:
-        """Yields the outcome of a batch, in parts once the device's memory has been full."""
+    def _run(
+        self, images: torch.Tensor, indices: Indices, batch: list[Piece], measures: Sequence[str] | None = None
+    ) -> Iterator[_Outcome]:
+        """Yields the outcome of a batch, scored by the measures named or by all of them.
+
+        It comes in parts once the device's memory has been full.
+        """
         queue = list(cut(batch, self.batch_size))
         while queue:
             try:
-                outcome = self._asked(self.noisy(images, indices, queue[0]), queue[0])
+                outcome = self._asked(self.noisy(images, indices, queue[0]), queue[0], measures)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -247,13 +252,13 @@ class Engine:
             yield outcome
             del queue[0]
 
-    def _asked(self, noisy: torch.Tensor, batch: list[Piece]) -> _Outcome:
+    def _asked(self, noisy: torch.Tensor, batch: list[Piece], measures: Sequence[str] | None) -> _Outcome:
         used = samples_in(batch)
         kept = self._watch.keep(noisy, used)
         with inference(self.device, self.precision):
             logits = self._forward.logits(noisy).float()
             self._check_shape(logits, noisy)
-            outcome = _Outcome(batch, logits.argmax(dim=1), scores(logits))
+            outcome = _Outcome(batch, logits.argmax(dim=1), scores(logits, measures))
         if kept is not None:
             self._watch.compare(kept, logits, used)
         return outcome

@@ -1,4 +1,4 @@
-"""Counts on the device: class by bin for every measure, and exact sums.
+"""Counts on the device: class by bin for every measure of a run, and exact sums.
 
 Invariant: what is added up are integers, so the result does not depend on the order or the grouping of samples.
 """
@@ -15,7 +15,7 @@ from rsuq_cli.certificates.evidence import SUM_UNIT, Histogram, MeasureEdges, Su
 from rsuq_cli.sampling.device import sent
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Piece
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.measures import in_order
 from rsuq_cli.uncertainty.scores import Scores
 
 STREAMS = (Stream.SELECTION, Stream.ESTIMATION)
@@ -23,7 +23,7 @@ _LARGEST = 2.0**16
 
 
 class Counted(NamedTuple):
-    """A task that has all its samples: the input's position, histograms of every measure, and sums."""
+    """A task that has all its samples: the input's position, histograms of every measure counted, and sums."""
 
     position: int
     histograms: dict[str, Histogram]
@@ -41,21 +41,22 @@ class Counted(NamedTuple):
 
 
 class Bins:
-    """The bin edges of all measures on a device, `[M, E]`, each row ending in at least one infinity.
+    """The bin edges of a run's measures on a device, `[M, E]`, each row ending in at least one infinity.
 
-    A value above the last edge, infinity too, falls at the first infinity: the measure's last bin.
+    The edges say what is counted, in any order: `measures` are theirs in the order of the registry, which is that of
+    the rows, of `Scores` too, and of what is stored. A value above the last edge, infinity too, falls at the first
+    infinity: the measure's last bin.
     """
 
     def __init__(self, edges: Mapping[str, MeasureEdges], num_classes: int, device: torch.device) -> None:
-        if missing := set(MEASURES) - set(edges):
-            raise ValueError(f"no edges for {', '.join(sorted(missing))}")
+        self.measures = in_order(edges)
         self.num_classes = num_classes
-        self.sizes = {name: len(edges[name].edges) + 1 for name in MEASURES}
-        table = np.full((len(MEASURES), max(self.sizes.values())), np.inf, dtype=np.float32)
-        for row, name in enumerate(MEASURES):
+        self.sizes = {name: len(edges[name].edges) + 1 for name in self.measures}
+        table = np.full((len(edges), max(self.sizes.values())), np.inf, dtype=np.float32)
+        for row, name in enumerate(self.measures):
             table[row, : len(edges[name].edges)] = edges[name].edges
         self.table = torch.from_numpy(table).to(device)
-        self.measure = torch.arange(len(MEASURES), device=device)[:, None]
+        self.measure = torch.arange(len(edges), device=device)[:, None]
 
 
 class Tally:
@@ -103,7 +104,7 @@ class Tally:
         counts = self.counts[slots].cpu().numpy()
         sums = self.sums[slots].cpu().numpy()
         unanswered = [Unanswered(*counts) for counts in self.unanswered[slots].tolist()]
-        sizes = self.bins.sizes
+        measures, sizes = self.bins.measures, self.bins.sizes
         return [
             Counted(
                 self.positions[slot],
@@ -113,11 +114,11 @@ class Tally:
                         counts[at, Stream.ESTIMATION, row, :, : sizes[name]],
                         unanswered[at],
                     )
-                    for row, name in enumerate(MEASURES)
+                    for row, name in enumerate(measures)
                 },
                 Sums(
-                    {name: (int(sums[at, 0, row]), int(sums[at, 1, row])) for row, name in enumerate(MEASURES)},
-                    sums[at, :, len(MEASURES) :],
+                    {name: (int(sums[at, 0, row]), int(sums[at, 1, row])) for row, name in enumerate(measures)},
+                    sums[at, :, len(measures) :],
                 ),
             )
             for at, slot in enumerate(slots)

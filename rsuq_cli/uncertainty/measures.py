@@ -1,11 +1,13 @@
 """The uncertainty measures that one forward pass gives: names and ranges. No torch, so that `--help` is quick.
 
-Invariant: larger means more uncertain, for every measure; `uncertainty.py` computes them in this order.
+Invariant: larger means more uncertain, for every measure; `forms` has what each of them computes. A run counts the
+measures that are registered when it begins, and keeps to them: its bins say which those are.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from rsuq_cli.errors import BadInput, nearest
@@ -18,6 +20,11 @@ class Measure(NamedTuple):
     formula: str
     lowest: float | None
     highest: float | None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether values lie in [0, 1], so that their mean under noise has certified bounds."""
+        return (self.lowest, self.highest) == (0.0, 1.0)
 
 
 MEASURES: dict[str, Measure] = {
@@ -38,6 +45,29 @@ def measure_named(name: str) -> Measure:
     if name not in MEASURES:
         raise BadInput(f"unknown uncertainty measure {name!r}", nearest(name, MEASURES))
     return MEASURES[name]
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns measures in the order of the registry; those that it does not have come last."""
+    given = set(names)
+    return (*(name for name in MEASURES if name in given), *sorted(given - set(MEASURES)))
+
+
+def lacking(run_id: int, measure: str, counted: Iterable[str]) -> BadInput:
+    """Returns what to say of a run whose evidence has no counts of a measure: it is from before there was one."""
+    return BadInput(
+        f"run {run_id} has no counts of {measure}, only of {', '.join(in_order(counted))}",
+        f"the same rsuq certify command with --uncertainty {measure} samples a run that has them",
+    )
+
+
+def check_known(run_id: int, counted: Iterable[str]) -> None:
+    """Raises BadInput where a run counts a measure that this release does not have, so that it cannot go on."""
+    if unknown := sorted(set(counted) - set(MEASURES)):
+        raise BadInput(
+            f"run {run_id} counts {', '.join(unknown)}, which this release of rsuq does not have",
+            "go on with the release that began it, or begin anew with --fresh",
+        )
 
 
 def check_threshold(name: str, threshold: float) -> None:

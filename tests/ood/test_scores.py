@@ -31,14 +31,14 @@ def test_scores_by_hand() -> None:
 
 
 def test_every_smoothed_score_is_named_and_the_clean_ones_come_first() -> None:
-    names = score_names([LABEL])
+    names = score_names(MEASURES, [LABEL])
     clean = [name for name in names if is_clean(name)]
     assert names[: len(clean)] == clean == [f"clean:{measure}" for measure in MEASURES]
     assert set(names) - set(clean) == set(smoothed_scores(_votes()))
 
 
 def test_scores_are_chosen_by_name_family_or_without_coverage() -> None:
-    names = score_names([LABEL, "margin@0.9"])
+    names = score_names(MEASURES, [LABEL, "margin@0.9"])
     assert chosen(names, []) == names
     assert chosen(names, ["uncertain_mass"]) == [f"uncertain_mass:{LABEL}", "uncertain_mass:margin@0.9"]
     assert chosen(names, ["uncertain_mass:margin", "vote_entropy"]) == ["uncertain_mass:margin@0.9", "vote_entropy"]

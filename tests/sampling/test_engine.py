@@ -375,11 +375,26 @@ def test_a_device_that_works_ahead_reports_the_same_one_batch_later() -> None:
     assert yielded == [0, 1, 1, 1, 1]
 
 
-def test_edges_of_every_measure_are_needed() -> None:
+def test_what_is_counted_is_what_there_are_edges_for_and_the_same_whatever_else_is() -> None:
     case = case_of(trained_looking("mlp", DIGITS), DIGITS)
-    del case.edges["margin"], case.edges["energy"]
-    with pytest.raises(ValueError, match="no edges for energy, margin"):
-        list(engine_for(case.model, DIGITS).sample(case.images, case.indices, case.edges, n0=1, n=1))
+    names = ["margin", "entropy"]
+    every, some = (
+        next(filter(None, engine_for(case.model, DIGITS).sample(case.images, case.indices, edges, n0=20, n=140)))[0]
+        for edges in (case.edges, {name: case.edges[name] for name in names})
+    )
+    assert list(some.histograms) == list(some.sums.measures) == sorted(names)
+    for name in names:
+        assert some.sums.measures[name] == every.sums.measures[name]
+        for ours, theirs in zip(some.histograms[name][:2], every.histograms[name][:2], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(some.sums.probabilities, every.sums.probabilities)
+
+
+def test_a_measure_that_there_is_not_cannot_be_counted() -> None:
+    case = case_of(trained_looking("mlp", DIGITS), DIGITS)
+    edges = {"entropie": case.edges["entropy"]}
+    with pytest.raises(BadInput, match="cannot compute the uncertainty measure 'entropie'"):
+        list(engine_for(case.model, DIGITS).sample(case.images, case.indices, edges, n0=1, n=1))
 
 
 # Batches and memory

@@ -7,7 +7,7 @@ and the in-distribution side with the same for every set, so differences and ave
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,14 +16,13 @@ import numpy.typing as npt
 
 from rsuq_cli.certificates.certificate import CERTAIN, UNCERTAIN, Certificates, Method, certify
 from rsuq_cli.certificates.intervals import wilson_interval
-from rsuq_cli.jobs.ood.evidence import BOUNDED, Rejection, SideEvidence
+from rsuq_cli.jobs.ood.evidence import Rejection, SideEvidence, bounded
 from rsuq_cli.ood.certified import Bounds, guaranteed, mean_bounds, no_class_bounds, rejected_bounds
 from rsuq_cli.ood.intervals import Estimate, delong, percentile, rate, resample_weights
 from rsuq_cli.ood.metrics import Metrics, weighted_metrics
 from rsuq_cli.ood.scores import CLEAN, MEAN, NO_CERTAIN_CLASS, NO_CLASS, UNCERTAIN_MASS, is_clean
 from rsuq_cli.ood.selective import COVERAGES, certified_risk, selective
 from rsuq_cli.results.ood_writer import DIFFERENCE, MetricRow
-from rsuq_cli.uncertainty.measures import MEASURES
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -59,12 +58,12 @@ class Evaluation:
         return np.array(self.radii, dtype=np.float64) / self.sigma
 
 
-def bounds_per_input(labels: int) -> int:
-    """Returns how many bounds the evaluation puts on one input, given the number of thresholds.
+def bounds_per_input(measures: Collection[str], labels: int) -> int:
+    """Returns how many bounds the evaluation puts on one input, given a run's measures and the number of thresholds.
 
     One for every score that has bounds (means, all votes, and two for a threshold), and for a threshold CC and NCL.
     """
-    return len(BOUNDED) + 1 + 4 * labels
+    return len(bounded(measures)) + 1 + 4 * labels
 
 
 def evaluate(sides: Sequence[SideEvidence], rejections: Sequence[Rejection], evaluation: Evaluation) -> list[MetricRow]:
@@ -169,7 +168,7 @@ def _difference(ood_set: str, replicates: Mapping[str, Array]) -> MetricRow:
 
 def _gains(ood_set: str, replicates: Mapping[str, Array]) -> Iterator[MetricRow]:
     """Yields for every measure AUROC of its mean under noise minus that of its single pass: nothing is chosen."""
-    for measure in MEASURES:
+    for measure in (score.removeprefix(f"{MEAN}:") for score in replicates if score.startswith(f"{MEAN}:")):
         smoothed, clean = f"{MEAN}:{measure}", f"{CLEAN}:{measure}"
         yield _row("gain_over_clean", percentile(replicates[smoothed] - replicates[clean]), ood_set, smoothed)
 
@@ -203,7 +202,7 @@ def _bounds(side: SideEvidence, evaluation: Evaluation, *, still: bool = False) 
     shift = np.zeros(1) if still else evaluation.shift
     alpha = evaluation.error_budget
     found: dict[str, Bounds] = {}
-    for measure in BOUNDED:
+    for measure in side.bins:
         found[f"{MEAN}:{measure}"] = mean_bounds(side.bins[measure], side.n, side.edges[measure], alpha, shift)
     for label, counts in side.estimation.items():
         rejected = side.n - counts.certain.sum(axis=1)

@@ -5,7 +5,7 @@ Invariant: read in one sweep over the stored evidence, and reduced input by inpu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -22,12 +22,15 @@ from rsuq_cli.results.rows import EvidenceRow
 from rsuq_cli.results.writer import load_evidence
 from rsuq_cli.sampling.clean import CleanPass
 from rsuq_cli.sampling.noise import Stream
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.measures import MEASURES, in_order
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-# Measures that lie in [0, 1], whose mean has certified bounds.
-BOUNDED = tuple(name for name, measure in MEASURES.items() if (measure.lowest, measure.highest) == (0.0, 1.0))
+
+
+def bounded(measures: Collection[str]) -> tuple[str, ...]:
+    """Returns those of a run's measures that lie in [0, 1], whose mean has certified bounds."""
+    return tuple(name for name in in_order(measures) if MEASURES[name].is_share)
 
 
 class Rejection(NamedTuple):
@@ -64,7 +67,7 @@ class SideEvidence:
 class _Input(NamedTuple):
     counts: dict[str, tuple[Counts, Counts]]
     bins: dict[str, Integers]
-    means: list[float]
+    means: dict[str, float]
     probabilities: Array
 
 
@@ -78,18 +81,21 @@ def read_sides(
     """
     rows = load_evidence(db, run_id)
     return [
-        _side(side, passed, _inputs(islice(rows, len(side)), rejections), rejections, edges)
+        _side(side, passed, _inputs(islice(rows, len(side)), rejections, edges), rejections, edges)
         for side, passed in zip(sides, clean, strict=True)
     ]
 
 
-def _inputs(rows: Iterator[EvidenceRow], rejections: Sequence[Rejection]) -> list[_Input]:
-    wanted = {*BOUNDED, *(one.measure for one in rejections)}
-    return [_input(row, rejections, wanted) for row in rows]
+def _inputs(
+    rows: Iterator[EvidenceRow], rejections: Sequence[Rejection], measures: Collection[str]
+) -> list[_Input]:  # fmt: skip
+    return [_input(row, rejections, measures) for row in rows]
 
 
-def _input(row: EvidenceRow, rejections: Sequence[Rejection], measures: set[str]) -> _Input:
-    histograms, sums = decode(row.counts, measures), decode_sums(row.counts)
+def _input(row: EvidenceRow, rejections: Sequence[Rejection], measures: Collection[str]) -> _Input:
+    shares = bounded(measures)
+    histograms = decode(row.counts, {*shares, *(one.measure for one in rejections)})
+    sums = decode_sums(row.counts)
     if sums is None:
         raise BadInput("the evidence was sampled without sums", "sample it anew with --fresh")
     counts = {
@@ -99,11 +105,14 @@ def _input(row: EvidenceRow, rejections: Sequence[Rejection], measures: set[str]
         )
         for one in rejections
     }
-    answered = max(row.n - histograms[BOUNDED[0]].unanswered.estimation, 1)
+    answered = max(row.n - next(iter(histograms.values())).unanswered.estimation, 1)
     return _Input(
         counts,
-        {measure: histograms[measure].estimation.sum(axis=0) for measure in BOUNDED},
-        [_mean(measure, sums.measures[measure][Stream.ESTIMATION] * SUM_UNIT, row.n, answered) for measure in MEASURES],
+        {measure: histograms[measure].estimation.sum(axis=0) for measure in shares},
+        {
+            measure: _mean(measure, sums.measures[measure][Stream.ESTIMATION] * SUM_UNIT, row.n, answered)
+            for measure in in_order(measures)
+        },
         sums.probabilities[Stream.ESTIMATION] * (SUM_UNIT / answered),
     )
 
@@ -122,11 +131,11 @@ def _side(
     selection, estimation = (
         {label: stacked([one.counts[label][stream] for one in inputs]) for label in labels} for stream in (0, 1)
     )
-    means = np.array([one.means for one in inputs])
+    means = {measure: np.array([one.means[measure] for one in inputs]) for measure in inputs[0].means}
     votes, n = estimation[labels[0]].votes, estimation[labels[0]].total
     silent = int((votes.sum(axis=1) == 0).sum())
     # Evidence of old has no answers among its votes: its sums show them, since they counted as very large.
-    broken = max(silent, int((means[:, list(MEASURES).index("confidence")] > 1 + 1e-6).sum()))
+    broken = max(silent, int((means["confidence"] > 1 + 1e-6).sum()))
     if broken:
         raise BadInput(
             f"the model's scores are not numbers under noise on {broken} inputs of {side.name}", "check the model"
@@ -134,7 +143,7 @@ def _side(
     smoothed = Votes(
         votes,
         {label: counts.certain for label, counts in estimation.items()},
-        {measure: means[:, at] for at, measure in enumerate(MEASURES)},
+        means,
         np.stack([one.probabilities for one in inputs]),
         estimation[labels[0]].unanswered,
     )
@@ -146,17 +155,17 @@ def _side(
         n=n,
         selection=selection,
         estimation=estimation,
-        bins={measure: np.stack([one.bins[measure] for one in inputs]) for measure in BOUNDED},
-        edges={measure: edges[measure].edges for measure in BOUNDED},
+        bins={measure: np.stack([one.bins[measure] for one in inputs]) for measure in inputs[0].bins},
+        edges={measure: edges[measure].edges for measure in inputs[0].bins},
         answers=passed.classes,
         smoothed=votes.argmax(axis=1),
-        scores=clean_scores(passed) | smoothed_scores(smoothed),
+        scores=clean_scores(passed, means) | smoothed_scores(smoothed),
     )
 
 
-def clean_scores(passed: CleanPass) -> dict[str, Array]:
-    """Returns the scores of a clean pass by name."""
-    return {f"{CLEAN}:{measure}": values for measure, values in passed.values.items()}
+def clean_scores(passed: CleanPass, measures: Collection[str]) -> dict[str, Array]:
+    """Returns the scores of a clean pass by name, for the measures that the run has under noise too."""
+    return {f"{CLEAN}:{measure}": passed.values[measure] for measure in measures}
 
 
 def check_clean(sides: Sequence[Side], clean: Sequence[CleanPass]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import get_args
 
@@ -9,6 +10,7 @@ from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.ood.metrics import CONVENTIONS, Convention
 from rsuq_cli.ood.scores import chosen, score_names
 from rsuq_cli.run.request import CertifyRequest
+from rsuq_cli.uncertainty.measures import MEASURES
 
 FEWEST_INPUTS = 2
 
@@ -45,7 +47,7 @@ class OodRequest:
         limit = self.certify.limit
         if limit is not None and limit < FEWEST_INPUTS:
             raise BadInput(f"--limit is {limit}", f"give at least {FEWEST_INPUTS}, so that there is an order")
-        self.chosen_scores(self.labels)
+        self.chosen_scores(MEASURES)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -55,6 +57,13 @@ class OodRequest:
             return tuple(f"{measure}@theta{request.threshold:g}" for measure in request.measures)
         return tuple(f"{measure}@{c:g}" for measure in request.measures for c in request.wanted_coverages)
 
-    def chosen_scores(self, labels: tuple[str, ...]) -> list[str]:
-        """Returns the names of the scores to show; raises BadInput for one that there is not."""
-        return chosen(score_names(labels), self.scores)
+    def chosen_scores(self, measures: Collection[str]) -> list[str]:
+        """Returns the names of the scores to show of a run with these measures; raises BadInput for unknown ones."""
+        for score in self.scores:
+            measure = score.partition(":")[2].partition("@")[0]
+            if measure in MEASURES and measure not in measures:
+                raise BadInput(
+                    f"the run has no counts of {measure}, so there is no score {score}",
+                    "sample another run with --fresh, and without --run",
+                )
+        return chosen(score_names(measures, self.labels), self.scores)

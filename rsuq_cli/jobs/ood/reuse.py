@@ -26,10 +26,12 @@ from rsuq_cli.results.runs import run_row
 from rsuq_cli.results.tables import Checkpoint, table_of
 from rsuq_cli.results.writer import load_edges, load_evidence
 from rsuq_cli.run.data import data_of
+from rsuq_cli.run.edges import bins_of, check_counted
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of, same_normalisation
 from rsuq_cli.run.sources import Opened
 from rsuq_cli.run.stored import factory_file
 from rsuq_cli.spelling import path_of
+from rsuq_cli.uncertainty.measures import check_known
 
 _SAME = (
     *("model", "weights_sha256", "source_sha256", "dataset", "split", "sigma", "n0", "n", "seed"),
@@ -111,7 +113,9 @@ def reused_evidence(db: Database, request: OodRequest, opened: Opened) -> Reused
     assert request.run is not None
     run = run_row(db, request.run)
     evidence = {row.input_index: row for row in load_evidence(db, run.id)}
-    edges = {measure: MeasureEdges(*stored) for measure, stored in load_edges(db, run.id).items()}
+    edges = bins_of(load_edges(db, run.id))
+    check_counted(run.id, edges, request.certify.measures)
+    check_known(run.id, edges)
     threshold = request.certify.threshold
     for measure in request.certify.measures:
         if threshold is not None and not edges[measure].has(threshold):

@@ -6,7 +6,7 @@ and metrics are functions of it and of one clean pass, so the same request goes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.clean import CleanPass, clean_pass
 from rsuq_cli.sampling.engine import Counted, Meter
 from rsuq_cli.sampling.forward import Forward
+from rsuq_cli.uncertainty.measures import MEASURES
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,9 @@ class OodOutcome:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Compared(Inputs):
-    """Both sides, how they are compared, and the run whose evidence is the in-distribution side, if there is one."""
+    """Both sides, and the run whose evidence is the in-distribution side, if there is one."""
 
     sides: Sequence[Side]
-    evaluation: Evaluation
     reused: Reused | None
 
 
@@ -73,6 +73,7 @@ def prepared(request: OodRequest, database: str | Path | None, watcher: Watcher)
         own = reused.split if reused else own_inputs(request, opened.dataset)
         data = original(opened.dataset)
         both = sides(request, data, opened.dataset_name, own, later.say)
+        _evaluation(request, both, reused.edges if reused else MEASURES)
         seen = "" if request.certify.split == "train" else opened.seen(own)
         return Compared(
             parts=tuple(side.part for side in both),
@@ -80,7 +81,6 @@ def prepared(request: OodRequest, database: str | Path | None, watcher: Watcher)
             before=reused.run if reused else None,
             edges=reused.edges if reused else None,
             sides=both,
-            evaluation=_evaluation(request, both),
             reused=reused,
         )
 
@@ -116,16 +116,17 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
     ready, clean, configuration = prepared(request, database, watcher)
     with open_for_writing(database) as db:
         run = begin(db, request.certify, ready, configuration, watcher, derives=True)
+        evaluation = _evaluation(request, ready.inputs.sides, run.edges)
         done, reused = set(run.handle.finished), _reused_rows(run)
         todo = [part.without(done | {row.input_index for row in reused}) for part in ready.inputs.parts]
         count = sum(map(len, todo))
         with run.recorded(count):
             store_inputs(db, run.handle.id, reused)
-            _announce(run, count)
+            _announce(run, count, evaluation)
             if count:
                 _sample(run, todo, clean)
-            _evaluate(run, request, clean)
-        return OodOutcome(run.handle.id, tuple(request.chosen_scores(request.labels)), count)
+            _evaluate(run, request, evaluation, clean)
+        return OodOutcome(run.handle.id, tuple(request.chosen_scores(run.edges)), count)
 
 
 class _Later:
@@ -150,7 +151,7 @@ def _reused_rows(run: UnderWay) -> list[EvidenceRow]:
     return [row for row in reused.rows() if row.input_index not in run.handle.finished] if reused else []
 
 
-def _announce(run: UnderWay, todo: int) -> None:
+def _announce(run: UnderWay, todo: int, evaluation: Evaluation) -> None:
     inputs: Compared = run.ready.inputs
     own, sets = inputs.sides[0], len(inputs.sides) - 1
     what = f"run {run.handle.id}: {len(inputs):,} inputs, {len(own):,} of them from {own.name}"
@@ -159,7 +160,7 @@ def _announce(run: UnderWay, todo: int) -> None:
         return
     run.watcher.say(
         f"{what}, the others from {sets} {'set' if sets == 1 else 'sets'}; {todo:,} to sample "
-        f"{run.cost(todo, inputs.evaluation.method)}"
+        f"{run.cost(todo, evaluation.method)}"
     )
 
 
@@ -186,20 +187,22 @@ def _sample(run: UnderWay, todo: Sequence[Part], clean: Sequence[CleanPass]) -> 
     )
 
 
-def _evaluate(run: UnderWay, request: OodRequest, clean: Sequence[CleanPass]) -> None:
+def _evaluate(
+    run: UnderWay, request: OodRequest, evaluation: Evaluation, clean: Sequence[CleanPass]
+) -> None:  # fmt: skip
     run.watcher.say("comparing scores")
     inputs: Compared = run.ready.inputs
-    rejections = _rejections(run, request)
+    rejections = _rejections(run, request, evaluation)
     evidence = read_sides(run.db, run.handle.id, inputs.sides, clean, rejections, run.edges)
     for one in evidence:
         store_scores(run.db, run.handle.id, one.name, one.indices, one.scores)
-    replace_metrics(run.db, run.handle.id, evaluate(evidence, rejections, inputs.evaluation))
+    replace_metrics(run.db, run.handle.id, evaluate(evidence, rejections, evaluation))
 
 
-def _evaluation(request: OodRequest, both: Sequence[Side]) -> Evaluation:
-    """Returns the settings of the evaluation; raises BadInput where so many bounds leave nothing of alpha."""
+def _evaluation(request: OodRequest, both: Sequence[Side], measures: Collection[str]) -> Evaluation:
+    """Returns the settings of the evaluation of a run with these measures; raises BadInput where its bounds leave nothing of alpha."""
     certify = request.certify
-    family = sum(map(len, both)) * bounds_per_input(len(request.labels)) if request.simultaneous else 1
+    family = sum(map(len, both)) * bounds_per_input(measures, len(request.labels)) if request.simultaneous else 1
     evaluation = Evaluation(certify.sigma, certify.alpha, family, request.radii, certify.seed)
     if evaluation.method.ceiling(certify.n) == 0:
         raise BadInput(
@@ -209,8 +212,7 @@ def _evaluation(request: OodRequest, both: Sequence[Side]) -> Evaluation:
     return evaluation
 
 
-def _rejections(run: UnderWay, request: OodRequest) -> list[Rejection]:
-    evaluation: Evaluation = run.ready.inputs.evaluation
+def _rejections(run: UnderWay, request: OodRequest, evaluation: Evaluation) -> list[Rejection]:
     return [
         Rejection(
             label,

@@ -150,14 +150,18 @@ def gain_table(view: View) -> Table:
         {"run": run, "ood_set": one.ood_set} for run in view.runs for one in run.differences if is_row(run, one)
     ]
 
-    def gained(measure: str) -> Callable[[Record], str]:
-        return lambda r: percent_with_interval(
-            r["run"].figure("gain_over_clean", r["ood_set"], f"{MEAN}:{measure}"), sign=True
-        )
+    def gain(record: Record, measure: str) -> Estimate | None:
+        found: Estimate | None = record["run"].figure("gain_over_clean", record["ood_set"], f"{MEAN}:{measure}")
+        return found
 
+    def gained(measure: str) -> Callable[[Record], str]:
+        return lambda r: percent_with_interval(gain(r, measure), sign=True)
+
+    # A run from before a measure was added has none of it.
+    shown = [measure for measure in MEASURES if any(gain(record, measure) for record in records)] or MEASURES
     columns = [
         Column("set", lambda r: short(r["ood_set"]), "left"),
-        *(Column(measure, gained(measure)) for measure in MEASURES),
+        *(Column(measure, gained(measure)) for measure in shown),
     ]
     note = "points of AUROC, [95 %] by paired bootstrap: for each measure its mean under noise against its clean pass"
     return Table(
