@@ -200,7 +200,7 @@ def _evaluate(
 
 
 def _evaluation(request: OodRequest, both: Sequence[Side], measures: Collection[str]) -> Evaluation:
-    """Returns the settings of the evaluation of a run with these measures; raises BadInput where its bounds leave nothing of alpha."""
+    """Returns how a run with these measures is evaluated; raises BadInput where its bounds leave nothing of alpha."""
     certify = request.certify
     family = sum(map(len, both)) * bounds_per_input(measures, len(request.labels)) if request.simultaneous else 1
     evaluation = Evaluation(certify.sigma, certify.alpha, family, request.radii, certify.seed)
