@@ -5,10 +5,10 @@ setup:
 	pip install -e ".[dev]"
 
 test:
-	pytest -n auto
+	pytest
 
 slow:
-	pytest -n auto -m slow
+	pytest -m slow
 
 lint:
 	ruff check .

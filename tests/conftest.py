@@ -20,6 +20,26 @@ from rsuq_cli.results.database import Database, open_for_writing
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Each worker imports torch, so many of them cost more memory than they save time.
+MOST_WORKERS = 8
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Shares a plain `pytest` out to the cores; tests that are named run in this process, which starts sooner.
+
+    `-n` says otherwise, and without pytest-xdist all is as it would be without this. `--cov` has to be told by `-n`.
+    """
+    option = config.option
+    named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+    if named or hasattr(config, "workerinput") or getattr(option, "numprocesses", 0) is not None:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if cores > 1 and not (option.usepdb or option.collectonly or getattr(option, "cov_source", None)):
+        # In order and stealing from the end, so that what a module shares is made once or twice.
+        option.numprocesses, option.dist = min(cores, MOST_WORKERS), "worksteal"
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Says in the last lines how much of the page was not tested, which a skip among hundreds of dots does not."""
     skipped = [one for one in terminalreporter.stats.get("skipped", ()) if ABSENT in str(one.longrepr)]
