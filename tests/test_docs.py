@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from rsuq_cli.app import app
+from rsuq_cli.certificates.definitions import FIGURES
 from rsuq_cli.reports.comparison import figure_record
 from rsuq_cli.results.figures import Figures
 
@@ -45,7 +46,9 @@ def test_every_column_is_explained() -> None:
 
 def test_every_figure_of_a_machine_format_is_explained() -> None:
     known: dict[str, Any] = dict.fromkeys(Figures.__dataclass_fields__)
-    empty = {"intervals": {}, "warnings": ()} | {f"certified_{name}": () for name in ("standard", "cc", "ncl")}
+    empty = {"intervals": {}, "warnings": (), "values": {one.name: None for one in FIGURES}} | {
+        f"certified_{name}": () for name in ("standard", "cc", "ncl")
+    }
     names = figure_record(Figures(**known | empty))
     page = (DOCS / "reading-figures.md").read_text(encoding="utf-8").partition("## Names")[2]
     explained = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)))

@@ -1,10 +1,9 @@
 """Figures over a data set, from arrays of certificates.
 
 Invariant: every share and average is over all inputs; an abstention stays in the denominator and counts as not right.
-Names and meanings are those of the reports, which compute the same figures in SQL: two independent sources.
+Names and meanings are those of `definitions`, from which the reports compute the same figures in SQL.
 
-Sources: Cohen et al. 2019 §4 for certified accuracy and the average certified radius (ACR), Däubener et al. 2024 for
-the two guarantees CC and NCL, Geifman et al. 2019 (arXiv 1805.08206) for the risk-coverage curve and its area.
+Source: Geifman et al. 2019 (arXiv 1805.08206) for the risk-coverage curve and its area.
 """
 
 from __future__ import annotations
@@ -16,19 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.certificate import CERTAIN, UNDECIDED, Certificates
-from rsuq_cli.certificates.intervals import wilson_interval
+from rsuq_cli.certificates.certificate import Certificates
+from rsuq_cli.certificates.definitions import CURVES, Judged, Measured, numbers, shares, summed
+from rsuq_cli.certificates.intervals import Share, wilson_interval
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-
-
-class Share(NamedTuple):
-    """A share of the inputs with its Wilson interval over the inputs."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -42,29 +34,18 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Figures(Measured):
     """The figures of one set of certificates. Radii in pixel units; shares again with intervals in `intervals`.
 
-    `accuracy` counts inputs answered with certainty and rightly, `clean_accuracy` those that smoothing without
-    rejection gets right. `gain` = acr_ncl / acr_standard − 1 and `cc_cost` = 1 − acr_cc / acr_standard, None where
-    acr_standard is 0 or infinite. `accuracy_answered` is None where nothing was answered. `certified_cc` is the
-    certified accuracy, `certified_ncl` the not-wrong rate. `aurc` ranks the inputs by their certain votes.
+    Every figure of `certificates.definitions` is an attribute, and in `values` by its name: `accuracy` counts inputs
+    answered with certainty and rightly, `clean_accuracy` those that smoothing without rejection gets right. `gain` =
+    acr_ncl / acr_standard − 1 and `cc_cost` = 1 − acr_cc / acr_standard, None where acr_standard is 0 or infinite.
+    `accuracy_answered` is None where nothing was answered. `certified_cc` is the certified accuracy, `certified_ncl`
+    the not-wrong rate. `aurc` ranks the inputs by their certain votes.
     """
 
     inputs: int
-    accuracy: float
-    clean_accuracy: float
-    coverage: float
-    abstention: float
-    undecided: float
-    accuracy_answered: float | None
-    at_ceiling: float
-    sample_coverage: float
-    acr_standard: float
-    acr_cc: float
-    acr_ncl: float
-    gain: float | None
-    cc_cost: float | None
+    values: Mapping[str, float | None]
     aurc: float
     certified_standard: Curve
     certified_cc: Curve
@@ -90,39 +71,18 @@ def figures(
     `certificates[:, j]`), without inputs, and for a radius that is negative or not finite.
     """
     truth, at = _checked(labels, certificates, radii)
-    correct, standard_correct, right = _right(truth, certificates)
-    answered = certificates.decision == CERTAIN
-    shares = {
-        "accuracy": _share(correct, confidence),
-        "clean_accuracy": _share(standard_correct, confidence),
-        "coverage": _share(answered, confidence),
-        "abstention": _share(~answered, confidence),
-        "undecided": _share(certificates.decision == UNDECIDED, confidence),
-        "at_ceiling": _share(certificates.at_ceiling, confidence),
+    judged = Judged(certificates, truth)
+    sums = {name: total.item() for name, total in summed(judged).items()}
+    curves = {
+        name: _curve(at, curve.counted(judged), getattr(certificates, curve.column), confidence)
+        for name, curve in CURVES.items()
     }
-    if answered.any():
-        shares["accuracy_answered"] = _share(correct[answered], confidence)
-    standard_class_right = certificates.standard_class == truth
-    acr_standard = _mean_where(standard_class_right, certificates.radius_standard)
-    acr_cc = _mean_where(correct, certificates.radius_cc)
-    acr_ncl = _mean_where(right, certificates.radius_ncl)
-    compared = 0 < acr_standard < np.inf
-    values: dict[str, Any] = {"accuracy_answered": None} | {name: share.value for name, share in shares.items()}
     return Figures(
-        **values,
         inputs=len(truth),
-        sample_coverage=float(np.mean(1.0 - certificates.uncertain_count / certificates.n)),
-        acr_standard=acr_standard,
-        acr_cc=acr_cc,
-        acr_ncl=acr_ncl,
-        gain=acr_ncl / acr_standard - 1.0 if compared else None,
-        cc_cost=1.0 - acr_cc / acr_standard if compared else None,
-        aurc=risk_coverage(1.0 - certificates.certain_count / certificates.n, ~right).aurc,
-        certified_standard=_curve(at, standard_correct, certificates.radius_standard, confidence),
-        certified_cc=_curve(at, correct, certificates.radius_cc, confidence),
-        # A radius of 0 is no proof of "not wrong", not even at the input itself.
-        certified_ncl=_curve(at, right & (certificates.radius_ncl > 0), certificates.radius_ncl, confidence),
-        intervals=shares,
+        values=numbers(sums),
+        aurc=risk_coverage(1.0 - certificates.certain_count / certificates.n, ~judged.named).aurc,
+        intervals=shares(sums, confidence),
+        **curves,
     )
 
 
@@ -146,18 +106,6 @@ def risk_coverage(uncertainty: npt.ArrayLike, wrong: npt.ArrayLike) -> RiskCover
     return RiskCoverage(answered / len(values), risk, float(risk.mean()))
 
 
-class _Right(NamedTuple):
-    correct: Flags  # answered with certainty, and rightly
-    standard: Flags  # decided without rejection, and rightly
-    named: Flags  # the class of the votes is the label, whatever the decision
-
-
-def _right(labels: npt.NDArray[Any], certificates: Certificates) -> _Right:
-    named = certificates.class_index == labels
-    standard = certificates.standard_decided & (certificates.standard_class == labels)
-    return _Right(named & (certificates.decision == CERTAIN), standard, named)
-
-
 class _Checked(NamedTuple):
     labels: npt.NDArray[Any]
     radii: Array
@@ -171,15 +119,6 @@ def _checked(labels: npt.ArrayLike, certificates: Certificates, radii: npt.Array
     if at.ndim != 1 or not (np.isfinite(at) & (at >= 0)).all():
         raise ValueError("radii must be a list of finite numbers from 0 up")
     return _Checked(truth, at)
-
-
-def _share(flags: Flags, confidence: float) -> Share:
-    interval = wilson_interval(flags.sum(), len(flags), confidence)
-    return Share(float(flags.mean()), float(interval.low), float(interval.high))
-
-
-def _mean_where(counts: Flags, radius: Array) -> float:
-    return float(np.where(counts, radius, 0.0).mean())
 
 
 def _curve(radii: Array, counts: Flags, radius: Array, confidence: float) -> Curve:

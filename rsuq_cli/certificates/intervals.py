@@ -21,6 +21,14 @@ class Interval(NamedTuple):
     high: Array
 
 
+class Share(NamedTuple):
+    """A share of the inputs with its 95 % Wilson interval over the inputs, unless another confidence is asked for."""
+
+    value: float
+    low: float
+    high: float
+
+
 def wilson_interval(successes: npt.ArrayLike, total: npt.ArrayLike, confidence: float = 0.95) -> Interval:
     """Returns the two-sided Wilson score interval of a share, [0, 1] where nothing was observed.
 

@@ -11,13 +11,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method, certify
+from rsuq_cli.certificates.certificate import Method, certify
 from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, UnknownThreshold, counts_at_some, decode
+from rsuq_cli.readings.scoring import stored_certificates
 from rsuq_cli.readings.totals import Array, Counter, Integers, Totals
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.exhibits import certificate_columns, largest_radius
@@ -85,7 +85,7 @@ class Reading:
 
     def column(self, name: str) -> Array:
         """Returns a figure at every position, `[T]`."""
-        return np.concatenate([np.asarray(getattr(totals, name), dtype=np.float64) for totals in self.parts])
+        return np.concatenate([totals.values[name] for totals in self.parts])
 
 
 def reading_keys(figures: Sequence[Figures]) -> dict[Key, list[Figures]]:
@@ -203,12 +203,10 @@ def _over_edges(
 
 
 def _agrees(totals: Totals, at: int, figures: Figures) -> bool:
-    counts = {"answered": figures.coverage, "correct": figures.accuracy, "standard_correct": figures.clean_accuracy}
-    averages = {name: getattr(figures, name) for name in ("acr_standard", "acr_cc", "acr_ncl")}
-    return (
-        totals.inputs == figures.inputs
-        and all(int(getattr(totals, name)[at]) == round(share * totals.inputs) for name, share in counts.items())
-        and all(math.isclose(getattr(totals, n)[at], value, rel_tol=1e-9) for n, value in averages.items())
+    here = {name: float(values[at]) for name, values in totals.values.items()}
+    return totals.inputs == figures.inputs and all(
+        math.isnan(here[name]) if value is None else math.isclose(here[name], value, rel_tol=1e-9, abs_tol=1e-12)
+        for name, value in figures.values.items()
     )
 
 
@@ -218,19 +216,14 @@ def _over_rows(db: Database, run: RunRow, key: Key, stored: Sequence[Figures], r
     for one in ordered:
         columns = certificate_columns(db, one.scoring_id)
         counter = _counter(run, radii, one.inputs, detail)
-        counter.add(columns["input_index"], columns["label"], _certificates(columns))
+        counter.add(
+            columns["input_index"],
+            columns["label"],
+            stored_certificates({name: values[:, None] for name, values in columns.items()}),
+        )
         parts.append(counter.totals())
     positions = tuple(Position(one.threshold, one.threshold_coverage, one) for one in ordered)
     return Reading(run, key, positions, tuple(parts), from_evidence=False)
-
-
-def _certificates(columns: Mapping[str, npt.NDArray[Any]]) -> Certificates:
-    """Returns stored certificates `[N, 1]`; the bounds behind them are not stored."""
-    wide = {name: values[:, None] for name, values in columns.items() if name not in ("input_index", "label")}
-    decision = np.select([wide["decision"] == name for name in DECISIONS], list(range(len(DECISIONS))))
-    class_wise = wide.pop("competitors") == "class-wise"
-    flags = {name: wide[name].astype(np.bool_) for name in ("standard_decided", "at_ceiling")}
-    return Certificates(**(wide | flags | {"decision": decision, "class_wise": class_wise}), bounds={})
 
 
 def _counter(run: RunRow, radii: Array, inputs: int, detail: Detail) -> Counter:

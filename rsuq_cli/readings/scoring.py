@@ -7,9 +7,9 @@ from the stored evidence are the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from rsuq_cli.results.rows import SampleRow
 from rsuq_cli.results.writer import evidence_without_samples, store_samples
 
 _PAGE = 256
+CERTIFICATE = tuple(field.name for field in fields(Certificates) if field.name != "bounds")
 
 
 class Scored(NamedTuple):
@@ -82,6 +83,14 @@ def score_stored(db: Database, run_id: int, scored: Scored, edges: Mapping[str, 
     while page := list(islice(stored, _PAGE)):
         inputs = [LabelledEvidence(r.input_index, r.label, decode(r.counts, {scored.measure})) for r in page]
         store_samples(db, sample_rows(inputs, [scored], edges))
+
+
+def stored_certificates(columns: Mapping[str, npt.NDArray[Any]]) -> Certificates:
+    """Returns the certificates in columns of stored rows, of their shape; the bounds behind them are not stored."""
+    decision = np.select([columns["decision"] == name for name in DECISIONS], list(range(len(DECISIONS))))
+    flags = {name: columns[name].astype(np.bool_) for name in ("standard_decided", "at_ceiling")}
+    told = flags | {"decision": decision, "class_wise": columns["competitors"] == "class-wise"}
+    return Certificates(**({name: columns[name] for name in CERTIFICATE if name not in told} | told), bounds={})
 
 
 def _votes(

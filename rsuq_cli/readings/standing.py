@@ -6,63 +6,52 @@ are the ones that a report would show of the run as it stands. They are read onc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from rsuq_cli.readings.scoring import Scored
+import numpy as np
+
+from rsuq_cli.certificates.definitions import TERMS, Judged, evaluated, summed
+from rsuq_cli.readings.scoring import CERTIFICATE, Scored, stored_certificates
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.figures import selected_figures
+from rsuq_cli.results.figures import stored_sums
 from rsuq_cli.results.rows import SampleRow
-from rsuq_cli.results.selection import Selection
+
+_COLUMNS = ("label", "competitors", *(name for name in CERTIFICATE if name != "class_wise"))
 
 
 @dataclass
 class Standing:
-    """Counts of inputs, and sums of radii in pixel units, of the certificates of one scoring.
-
-    `right` are right without rejection, `certain` answered with certainty; each sum is over the inputs whose radius
-    counts (Cohen et al. 2019 §4: 0 where the class is wrong). Without rejection there is no CC and NCL to tell of.
-    """
+    """The terms of the figures over the certificates of one scoring; without rejection there is no CC and NCL."""
 
     scoring_id: int
     rejects: bool = True
-    inputs: int = 0
-    right: int = 0
-    certain: int = 0
-    standard: float = 0.0
-    cc: float = 0.0
-    ncl: float = 0.0
+    sums: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(TERMS, 0))
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs have a certificate."""
+        return int(self.sums["inputs"])
 
     def add(self, rows: Iterable[SampleRow]) -> None:
         """Adds certificates that were stored; those of other scorings are left out."""
-        for row in rows:
-            if row.scoring_id != self.scoring_id:
-                continue
-            named = row.standard_class == row.label
-            self.inputs += 1
-            self.right += named and row.standard_decided
-            self.certain += not row.is_uncertain
-            self.standard += row.radius_standard if named else 0.0
-            self.cc += row.radius_cc if row.correct else 0.0
-            self.ncl += row.radius_ncl if row.class_index == row.label else 0.0
+        own = [row for row in rows if row.scoring_id == self.scoring_id]
+        if own:
+            columns = {name: np.array([getattr(row, name) for row in own]) for name in _COLUMNS}
+            added = summed(Judged(stored_certificates(columns), columns["label"]))
+            self.sums = {name: total + added[name].item() for name, total in self.sums.items()}
 
     def __str__(self) -> str:
         """Returns the figures in one line, "" before the first input."""
         if not self.inputs:
             return ""
-        right, certain = (100 * count / self.inputs for count in (self.right, self.certain))
-        averages = {"ACR": self.standard} | ({"CC": self.cc, "NCL": self.ncl} if self.rejects else {})
-        acr = ", ".join(f"{name} {total / self.inputs:.3f}" for name, total in averages.items())
+        known = evaluated(self.sums)
+        names = {"acr_standard": "ACR"} | ({"acr_cc": "CC", "acr_ncl": "NCL"} if self.rejects else {})
+        acr = ", ".join(f"{title} {known[name]:.3f}" for name, title in names.items())
+        right, certain = (100 * known[name] for name in ("clean_accuracy", "coverage"))
         return f"{self.inputs:,} inputs: {right:.1f} % right, {certain:.1f} % certain, {acr}"
 
 
 def standing_of(db: Database, scored: Scored) -> Standing:
     """Returns how a scoring stands in the database."""
-    standing = Standing(scored.scoring_id, scored.method.rule != "standard")
-    for one in selected_figures(db, Selection(scorings=(scored.scoring_id,))):
-        standing.inputs = one.inputs
-        standing.right, standing.certain = (round(s * one.inputs) for s in (one.clean_accuracy, one.coverage))
-        standing.standard, standing.cc, standing.ncl = (
-            acr * one.inputs for acr in (one.acr_standard, one.acr_cc, one.acr_ncl)
-        )
-    return standing
+    return Standing(scored.scoring_id, scored.method.rule != "standard", stored_sums(db, scored.scoring_id))

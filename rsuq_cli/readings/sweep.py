@@ -13,19 +13,20 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rsuq_cli.certificates.certificate import Certificates, Method, certify_each
+from rsuq_cli.certificates.definitions import CURVES, Measured, shares
 from rsuq_cli.certificates.evidence import Counts, MeasureEdges, counts_at_all, counts_at_some, decode
-from rsuq_cli.certificates.intervals import wilson_interval
+from rsuq_cli.certificates.intervals import Share, wilson_interval
 from rsuq_cli.errors import BadInput
 from rsuq_cli.readings.request import Best
-from rsuq_cli.readings.totals import GUARANTEES, Counter, Totals
+from rsuq_cli.readings.totals import Counter, Totals
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.figures import CurvePoint, Share
+from rsuq_cli.results.figures import CurvePoint
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.writer import load_evidence
 
@@ -57,8 +58,8 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class SweepPoint:
-    """The figures of a run's inputs at one threshold; names and meanings are those of `results.figures.Figures`.
+class SweepPoint(Measured):
+    """The figures of a run's inputs at one threshold; `values` and attributes are those of the definitions.
 
     `choice` says how the threshold was chosen; the figures are then those of the other inputs.
     """
@@ -69,12 +70,7 @@ class SweepPoint:
     threshold_coverage: float | None
     method: Method
     inputs: int
-    sample_coverage: float
-    acr_standard: float
-    acr_cc: float
-    acr_ncl: float
-    gain: float | None
-    cc_cost: float | None
+    values: Mapping[str, float | None]
     shares: Mapping[str, Share]
     curves: Mapping[str, tuple[CurvePoint, ...]]
     choice: Choice | None = None
@@ -135,16 +131,16 @@ def _weighed(
     if not choosing or not reporting:
         raise BadInput(f"run {run.id} has too few inputs to choose on one half and report on the other",
                        "name the thresholds with --threshold or --coverage")  # fmt: skip
-    enough = [np.flatnonzero(there.sample_coverage >= best.at_coverage - 1e-12) for there in choosing]
+    enough = [np.flatnonzero(there.values["sample_coverage"] >= best.at_coverage - 1e-12) for there in choosing]
     found = []
     for plan, there, here, allowed in zip(plans, choosing, reporting, enough, strict=True):
         if len(allowed):
-            figure = np.asarray(getattr(there, best.criterion), dtype=np.float64)[allowed]
+            figure = there.values[best.criterion][allowed]
             found.append(_Weighed(plan, here, there.inputs, allowed, figure))
         elif not (skip and any(map(len, enough))):
             raise BadInput(
                 f"no threshold of {plan.measure} answers {best.at_coverage:g} of the samples",
-                f"the most that one answers is {there.sample_coverage.max():.4f}",
+                f"the most that one answers is {there.values['sample_coverage'].max():.4f}",
             )
     return found
 
@@ -251,33 +247,11 @@ def _point(
         threshold_coverage=calibrated,
         method=plan.method,
         inputs=totals.inputs,
-        sample_coverage=float(totals.sample_coverage[at]),
-        acr_standard=float(totals.acr_standard[at]),
-        acr_cc=float(totals.acr_cc[at]),
-        acr_ncl=float(totals.acr_ncl[at]),
-        gain=_number(float(totals.gain[at])),
-        cc_cost=_number(float(totals.cc_cost[at])),
-        shares=_shares(totals, at),
-        curves={f"certified_{name}": _curve(totals, name, at, radii) for name in GUARANTEES},
+        values={name: _number(float(values[at])) for name, values in totals.values.items()},
+        shares=shares({name: values[at] for name, values in totals.sums.items()}),
+        curves={name: _curve(totals, curve.guarantee, at, radii) for name, curve in CURVES.items()},
         choice=choice,
     )
-
-
-def _shares(totals: Totals, at: int) -> dict[str, Share]:
-    answered, inputs = int(totals.answered[at]), totals.inputs
-    observed: dict[str, tuple[Any, int]] = {
-        "accuracy": (totals.correct[at], inputs),
-        "clean_accuracy": (totals.standard_correct[at], inputs),
-        "coverage": (answered, inputs),
-        "abstention": (inputs - answered, inputs),
-        "undecided": (totals.undecided[at], inputs),
-        "at_ceiling": (totals.at_ceiling[at], inputs),
-    }
-    if answered:
-        observed["accuracy_answered"] = (totals.correct[at], answered)
-    successes, of = (np.array(values) for values in zip(*observed.values(), strict=True))
-    low, high = wilson_interval(successes, of)
-    return {name: Share(float(successes[i] / of[i]), float(low[i]), float(high[i])) for i, name in enumerate(observed)}
 
 
 def _curve(totals: Totals, guarantee: str, at: int, radii: Sequence[float]) -> tuple[CurvePoint, ...]:

@@ -6,18 +6,20 @@ size; at a stored threshold their figures are those that the database computes o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.certificate import CERTAIN, UNDECIDED, Certificates
+from rsuq_cli.certificates.certificate import Certificates
+from rsuq_cli.certificates.definitions import CURVES, TITLES, Judged, evaluated, summed
 from rsuq_cli.certificates.figures import risk_coverage
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-GUARANTEES = ("standard", "cc", "ncl")
 
 
 @dataclass(frozen=True)
@@ -36,23 +38,14 @@ class Points:
 class Totals:
     """The figures of `inputs` inputs at T thresholds; every array has T first.
 
-    Counts of inputs: `answered` with certainty, `undecided`, `correct` (answered and right), `standard_correct` (right
-    without rejection), `at_ceiling`. Averages over all inputs: `sample_coverage`, `acr_standard`, `acr_cc`, `acr_ncl`
-    in pixel units. `reached[g]` `[T, R]` counts the inputs certified at each of `radii` `[R]` by the guarantee g.
+    `sums` has every term of `certificates.definitions`, `values` every figure (NaN where it is unknown), by their names
+    and in pixel units. `reached[g]` `[T, R]` counts the inputs certified at each of `radii` `[R]` by the guarantee g.
     `errors` `[T, Q]` is how many of the inputs with the most certain votes are wrong, at `coverages` `[Q]`, and `aurc`
-    the area under that curve (Geifman et al. 2019). Names and meanings are those of `results.figures.Figures`.
+    the area under that curve (Geifman et al. 2019).
     """
 
     inputs: int
-    answered: Integers
-    undecided: Integers
-    correct: Integers
-    standard_correct: Integers
-    at_ceiling: Integers
-    sample_coverage: Array
-    acr_standard: Array
-    acr_cc: Array
-    acr_ncl: Array
+    sums: Mapping[str, npt.NDArray[Any]]
     radii: Array
     reached: dict[str, Integers]
     coverages: Array
@@ -60,23 +53,10 @@ class Totals:
     aurc: Array
     points: Points
 
-    @property
-    def coverage(self) -> Array:
-        """The share of inputs answered with certainty."""
-        return self.answered / self.inputs
-
-    @property
-    def gain(self) -> Array:
-        """acr_ncl / acr_standard − 1, NaN where acr_standard is 0."""
-        return self._against_standard(self.acr_ncl) - 1
-
-    @property
-    def cc_cost(self) -> Array:
-        """1 − acr_cc / acr_standard, NaN where acr_standard is 0."""
-        return 1 - self._against_standard(self.acr_cc)
-
-    def _against_standard(self, acr: Array) -> Array:
-        return np.divide(acr, self.acr_standard, out=np.full_like(acr, np.nan), where=self.acr_standard > 0)
+    @cached_property
+    def values(self) -> dict[str, Array]:
+        """Every figure by its name, `[T]`."""
+        return evaluated(self.sums)
 
 
 @dataclass
@@ -98,28 +78,13 @@ class Counter:
 
     def add(self, input_index: Integers, labels: Integers, certificates: Certificates) -> None:
         """Adds some inputs: `input_index` and `labels` `[N]`, certificates `[N, T]`."""
-        c, truth = certificates, labels[:, None]
-        named, answered = c.class_index == truth, c.decision == CERTAIN
-        correct = named & answered
-        standard_named = c.standard_class == truth
-        standard = standard_named & c.standard_decided
-        for name, values in {
-            "answered": answered,
-            "undecided": c.decision == UNDECIDED,
-            "correct": correct,
-            "standard_correct": standard,
-            "at_ceiling": c.at_ceiling,
-            "sample_coverage": 1.0 - c.uncertain_count / c.n,
-            "acr_standard": np.where(standard_named, c.radius_standard, 0.0),
-            "acr_cc": np.where(correct, c.radius_cc, 0.0),
-            "acr_ncl": np.where(named, c.radius_ncl, 0.0),
-        }.items():
-            self._accumulate(name, values.sum(axis=0))
-        self._accumulate("reached_standard", self._reached(standard, c.radius_standard))
-        self._accumulate("reached_cc", self._reached(correct, c.radius_cc))
-        # A radius of 0 is no proof of "not wrong", not even at the input itself.
-        self._accumulate("reached_ncl", self._reached(named & (c.radius_ncl > 0), c.radius_ncl))
-        self._keep(input_index, labels, c, named)
+        judged = Judged(certificates, labels[:, None])
+        for name, values in summed(judged).items():
+            self._accumulate(name, values)
+        for curve in CURVES.values():
+            radius = getattr(certificates, curve.column)
+            self._accumulate(f"reached_{curve.guarantee}", self._reached(curve.counted(judged), radius))
+        self._keep(input_index, labels, judged)
         self._inputs += len(labels)
 
     def totals(self) -> Totals:
@@ -127,22 +92,20 @@ class Counter:
         if not self._inputs:
             raise ValueError("there is no input to count")
         sums: dict[str, Any] = dict(self._sums)
-        averages = ("sample_coverage", "acr_standard", "acr_cc", "acr_ncl")
         kept = {name: np.concatenate(values) for name, values in self._kept.items()}
-        thresholds = len(sums["answered"])
+        thresholds = len(sums["inputs"])
         risk, aurc = np.empty((thresholds, 0)), np.full(thresholds, np.nan)
         if len(self.coverages):
             risk, aurc = self._risk(kept.pop("uncertain"), kept.pop("wrong"))
         return Totals(
             inputs=self._inputs,
+            reached={name: sums.pop(f"reached_{name}") for name in TITLES},
+            sums=sums,
             radii=self.radii,
-            reached={name: sums.pop(f"reached_{name}") for name in GUARANTEES},
             coverages=self.coverages,
             errors=risk,
             aurc=aurc,
             points=Points(**kept),
-            **{name: sums.pop(name) / self._inputs for name in averages},
-            **sums,
         )
 
     def _accumulate(self, name: str, values: npt.NDArray[Any]) -> None:
@@ -155,7 +118,8 @@ class Counter:
         between = np.bincount(passed[counts], minlength=thresholds * width).reshape(thresholds, width)
         return between[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
 
-    def _keep(self, input_index: Integers, labels: Integers, c: Certificates, named: npt.NDArray[np.bool_]) -> None:
+    def _keep(self, input_index: Integers, labels: Integers, judged: Judged) -> None:
+        c, named = judged.certificates, judged.named
         here = self.shown[(self.shown >= self._inputs) & (self.shown < self._inputs + len(labels))] - self._inputs
         kept = {
             "input_index": input_index[here], "label": labels[here],

@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
+from rsuq_cli.certificates.definitions import CURVES, FIGURES, shown
 from rsuq_cli.console import Column, Table, number_text, percent_text
 from rsuq_cli.errors import BadInput
 from rsuq_cli.formats import Record
+from rsuq_cli.reports.figures import acr_text, figure_column
 from rsuq_cli.results.figures import Figures
 
-CURVES = {"certified_standard": "standard", "certified_cc": "CC", "certified_ncl": "NCL"}
-# What says nothing where nothing can be rejected.
-OF_REJECTION = ("acr_cc", "acr_ncl", "gain", "cc_cost")
 SCORING = "scoring: one reading of a run's evidence"
 THRESHOLD = "θ: certain up to this uncertainty"
 CEILING = "ceiling: inputs whose every sample speaks for the class, so that n limits the radius"
@@ -30,6 +29,8 @@ LEGEND = (
     "certainty · NCL, no confident label change: nothing but this class is ever stated with confidence",
     "gain = ACR NCL / ACR standard - 1, and what it costs: CC cost = 1 - ACR CC / ACR standard, at this coverage",
 )
+# What was sampled, which machines get between the shares and the radii.
+_DRAWS = ("draws_mean", "draws_median", "draws_at_max")
 INTERVALS = "[…]: 95 % Wilson interval of a share over the inputs"
 NO_REJECTION = "without rejection (rule standard) there is no CC and NCL beside standard: -"
 
@@ -81,12 +82,12 @@ def certified_table(figures: Sequence[Figures]) -> Table:
         {
             "scoring_id": one.scoring_id, "model": one.model, "measure": one.measure,
             "source": one.source if one.kind == "import" else None,
-            "guarantee": title, "acr": getattr(one, f"acr_{name.removeprefix('certified_')}"),
+            "guarantee": curve.title, "acr": one.values[f"acr_{curve.guarantee}"],
             "abstention": one.abstention, "points": [point._asdict() for point in getattr(one, name)],
         }
         for one in figures
-        for name, title in CURVES.items()
-        if title == "standard" or one.rule != "standard"
+        for name, curve in CURVES.items()
+        if curve.guarantee == "standard" or one.rule != "standard"
     ]  # fmt: skip
     radii = [point.radius for point in figures[0].certified_standard] if figures else []
     sources = {record["source"] for record in records}
@@ -122,7 +123,7 @@ def curve_table(figures: Sequence[Figures]) -> Table:
         Column("uncertainty", lambda r: r["measure"], "left"),
         *([Column("θ", lambda r: _threshold(r))] if len(measures) < len(readings) else []),
         Column("radius", lambda r: number_text(r["radius"])),
-        *(Column(f"{title} %", _point(name)) for name, title in CURVES.items()),
+        *(Column(f"{curve.title} %", _point(name)) for name, curve in CURVES.items()),
     ]
     note = "share of inputs, with its 95 % interval: right and certified at the radius (NCL: never confidently wrong)"
     return Table("certified accuracy", records, columns, (note,))
@@ -130,19 +131,18 @@ def curve_table(figures: Sequence[Figures]) -> Table:
 
 def figure_record(figures: Figures) -> dict[str, Any]:
     """Returns all figures of a scoring by their names, the curves and intervals as objects, for machine formats."""
-    record = {name: value for name, value in asdict(figures).items() if name not in CURVES}
+    apart = {"values", "intervals", *CURVES, *_DRAWS}
+    record = {name: value for name, value in asdict(figures).items() if name not in apart}
+    record |= {one.name: figures.values[one.name] for one in FIGURES if one.unit == "share"}
+    record |= {name: getattr(figures, name) for name in _DRAWS}
+    record |= {one.name: figures.values[one.name] for one in FIGURES if one.unit != "share"}
     record["intervals"] = {name: share._asdict() for name, share in figures.intervals.items()}
     record |= {name: [point._asdict() for point in getattr(figures, name)] for name in CURVES}
     if figures.rule == "standard":
-        record |= dict.fromkeys(OF_REJECTION)
+        record |= dict.fromkeys(one.name for one in FIGURES if one.of_rejection)
         nothing = [{"radius": at.radius, "value": None, "low": None, "high": None} for at in figures.certified_cc]
         record |= {"certified_cc": nothing, "certified_ncl": nothing}
     return record
-
-
-def acr_text(radius: float | None) -> str:
-    """Returns an average radius in four decimals, to the nearest: it guarantees nothing about any one input."""
-    return "-" if radius is None else f"{radius:.4f}"
 
 
 class Setting(NamedTuple):
@@ -188,27 +188,12 @@ def _figure_columns(*, abstention: bool, rejection: bool) -> list[Column]:
         Column("uncertainty", lambda r: r["measure"], "left", name="measure"),
         Column("θ", lambda r: _threshold(r), name="threshold"),
     ]
-    gained = [
-        Column("ACR\nCC", lambda r: acr_text(r["acr_cc"]), name="acr_cc"),
-        Column("ACR\nNCL", lambda r: acr_text(r["acr_ncl"]), name="acr_ncl"),
-        *(_percent(*named) for named in (("gain", "gain"), ("CC cost", "cc_cost"))),
-    ]
-    return [
-        *(measured if rejection else []),
-        *(_percent(title, name) for title, name in (("coverage", "coverage"), ("accuracy", "clean_accuracy"))),
-        *([_percent("abstain", "abstention")] if abstention else []),
-        Column("ACR\nstandard", lambda r: acr_text(r["acr_standard"]), name="acr_standard"),
-        *(gained if rejection else []),
-        _percent("ceiling", "at_ceiling"),
-    ]
+    said = {"always": True, "with rejection": rejection, "without rejection": abstention}
+    return [*(measured if rejection else []), *(figure_column(one) for one in shown("report") if said[one.said])]
 
 
 def _threshold(record: Record) -> str:
     return "-" if record["threshold"] is None else f"{record['threshold']:.4g}"
-
-
-def _percent(title: str, name: str) -> Column:
-    return Column(f"{title}\n%", lambda r: percent_text(r[name], 2), name=name)
 
 
 def _certified_at(place: int) -> Any:

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+from rsuq_cli.certificates.definitions import FIGURES
 from rsuq_cli.console import (
     Column,
     Format,
@@ -23,7 +24,7 @@ from rsuq_cli.console import (
     radius_text,
 )
 from rsuq_cli.formats import MachineFormat, Record, write_records
-from rsuq_cli.reports.comparison import acr_text
+from rsuq_cli.reports.figures import figure_column
 from rsuq_cli.reports.layout import Columns, arranged
 from rsuq_cli.results.inputs import CeilingShare, ClassFigures
 
@@ -85,6 +86,7 @@ def inputs_table(rows: Sequence[Record], *, more: bool = False) -> Table:
 
 def per_class_table(found: Sequence[ClassFigures]) -> Table:
     """Returns the figures by class."""
+    figures = [one for one in FIGURES if "class" in one.views]
     columns = [
         Column("scoring", lambda r: str(r["scoring_id"]), name="scoring_id"),
         Column("model", lambda r: r["model"], "left", "model"),
@@ -93,12 +95,10 @@ def per_class_table(found: Sequence[ClassFigures]) -> Table:
         Column("inputs", lambda r: f"{r['inputs']:,}", name="inputs"),
         *(
             Column(f"{title}\n%", _share_cell(name), name=name)
-            for title, name in (
-                ("accuracy", "clean_accuracy"), ("coverage", "coverage"), ("confidently wrong", "wrong_with_confidence")
-            )
+            for title, name in (*((one.title, one.name) for one in figures if one.counts),
+                                ("confidently wrong", "wrong_with_confidence"))
         ),
-        *(Column(f"ACR\n{title}", _acr_cell(f"acr_{name}"), name=f"acr_{name}")
-          for title, name in (("standard", "standard"), ("CC", "cc"), ("NCL", "ncl"))),
+        *(figure_column(one) for one in figures if not one.counts),
     ]  # fmt: skip
     note = "over the inputs of the class; shares with their 95 % Wilson interval"
     return Table("by class", [_of_class(one) for one in found], columns, (note,))
@@ -141,10 +141,6 @@ def _share_cell(name: str) -> Any:
         return f"{100 * share['value']:.2f} [{100 * share['low']:.1f}, {100 * share['high']:.1f}]"
 
     return cell
-
-
-def _acr_cell(name: str) -> Any:
-    return lambda record: acr_text(record[name])
 
 
 def _class(index: int, name: str | None) -> str:

@@ -13,14 +13,9 @@ from rsuq_cli.console import Column, Table, number_text
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.formats import Record
 from rsuq_cli.reports.comparability import differences
-from rsuq_cli.reports.comparison import acr_text, certified_table, comparison_table, figure_record
+from rsuq_cli.reports.comparison import certified_table, comparison_table, figure_record
+from rsuq_cli.reports.figures import acr_text, named_figure
 from rsuq_cli.results.figures import Figures
-
-# Shares are printed in percent, average radii in pixel units.
-_SHARES = {
-    "accuracy", "clean_accuracy", "coverage", "abstention", "undecided", "accuracy_answered", "at_ceiling",
-    "sample_coverage", "gain", "cc_cost",
-}  # fmt: skip
 
 
 class Layout(NamedTuple):
@@ -198,11 +193,10 @@ def _pivot_cell(name: str, figure: str) -> Callable[[Record], str]:
 
 
 def _figure_text(name: str, value: Any) -> str:
-    if name in _SHARES or "@" in name:
-        return f"{100 * value:.2f} %"
-    if name.startswith("acr_"):
+    figure = named_figure(name)
+    if figure is not None and figure.unit == "radius":
         return acr_text(value)
-    return _value(value)
+    return f"{100 * value:.2f} %" if figure is not None or "@" in name else _value(value)
 
 
 def _plain_column(name: str) -> Column:

@@ -11,16 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rsuq_cli.certificates.definitions import Figure, shown
+from rsuq_cli.certificates.intervals import Share
 from rsuq_cli.console import percent_text
 from rsuq_cli.reports.audit import audit_table
-from rsuq_cli.reports.comparison import acr_text, curve_table, early_stops, figure_record
+from rsuq_cli.reports.comparison import curve_table, early_stops, figure_record
+from rsuq_cli.reports.figures import figure_text, short_title
 from rsuq_cli.reports.models import history_lines
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.ood.tables import difference_table
 from rsuq_cli.reports.ood.view import View
 from rsuq_cli.reports.runs import model_name
 from rsuq_cli.results.audits import AuditSummary
-from rsuq_cli.results.figures import Figures, Share
+from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.ood_queries import OodRun
 from rsuq_cli.results.rows import CheckpointRow
 
@@ -97,7 +100,7 @@ def _training(content: CardContent) -> str:
 def _certified(content: CardContent) -> list[str]:
     if not content.figures:
         return ["Nothing has been certified with it yet."]
-    head = ["run", "data", "inputs", "n", "α", "uncertainty", "rule", "coverage %", "accuracy %", "ACR", "CC", "NCL"]
+    head = ["run", "data", "inputs", "n", "α", "uncertainty", "rule", *map(short_title, shown("card"))]
     rows = [_row(one) for one in content.figures]
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
     curves = curve_table(content.figures)
@@ -114,14 +117,19 @@ def _certified(content: CardContent) -> list[str]:
 
 def _row(one: Figures) -> list[str]:
     threshold = "" if one.threshold is None else f" ≤ {one.threshold:.4g}"
-    of_rejection = ["-", "-"] if one.rule == "standard" else [acr_text(one.acr_cc), acr_text(one.acr_ncl)]
     family = f" over {one.family_size}" if one.family_size > 1 else ""
     planned = f"{one.inputs:,}" + (f" of {one.planned:,}" if one.inputs < one.planned else "")
     return [
         str(one.run_id), f"{short_name(one.dataset)}, {one.split}", planned, f"{one.n:,}",
-        f"{one.alpha:g}{family}", f"{one.measure}{threshold}", one.rule, _share(one.intervals["coverage"]),
-        _share(one.intervals["clean_accuracy"]), acr_text(one.acr_standard), *of_rejection,
+        f"{one.alpha:g}{family}", f"{one.measure}{threshold}", one.rule,
+        *(_figure(figure, one) for figure in shown("card")),
     ]  # fmt: skip
+
+
+def _figure(figure: Figure, one: Figures) -> str:
+    if figure.counts:
+        return _share(one.intervals[figure.name])
+    return figure_text(figure, None if figure.of_rejection and one.rule == "standard" else one.values[figure.name])
 
 
 def _share(share: Share) -> str:

@@ -45,4 +45,4 @@ def scoring_name(name: str, reading: Reading, position: int) -> str:
     if threshold is None:
         return name
     totals, at = reading.at(position)
-    return f"{name}, θ = {threshold:.4g} (answers {totals.coverage[at]:.1%})"
+    return f"{name}, θ = {threshold:.4g} (answers {totals.values['coverage'][at]:.1%})"

@@ -8,21 +8,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rsuq_cli.certificates.paired import Difference
+from rsuq_cli.certificates.definitions import TITLES
+from rsuq_cli.certificates.differences import Difference
 from rsuq_cli.console import Column, Table, number_text, percent_text
 from rsuq_cli.formats import Record
-from rsuq_cli.reports.comparison import acr_text
+from rsuq_cli.reports.figures import acr_text
 from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.pairing import Paired, PairedGuarantee
-
-_TITLES = {"standard": "standard", "cc": "CC", "ncl": "NCL"}
 
 
 def paired_table(found: Paired) -> Table:
     """Returns the comparison: for each guarantee a row for the ACR and one for certified accuracy at each radius."""
     records = [row for guarantee in found.guarantees for row in _records(found, guarantee)]
     columns = [
-        Column("guarantee", lambda r: _TITLES[r["guarantee"]], "left", "guarantee"),
+        Column("guarantee", lambda r: TITLES[r["guarantee"]], "left", "guarantee"),
         Column("figure", _figure, "left", "figure"),
         Column("first", lambda r: _value(r, r["first"]), name="first"),
         Column("second", lambda r: _value(r, r["second"]), name="second"),

@@ -29,7 +29,7 @@ class Style(NamedTuple):
     marker: str
 
 
-GUARANTEES = {
+CURVE_STYLES = {
     "standard": ("standard, without rejection", Style("#333333", (0, (4, 2)), "s")),
     "cc": ("CC, stays right and certain", Style("#0072B2", (0, (1, 1.2)), "v")),
     "ncl": ("NCL, never confidently wrong", Style("#D55E00", "solid", "o")),
@@ -55,10 +55,10 @@ def line_style(at: int) -> Style:
 def draw_curves(axes: Axes, reading: Reading, position: int) -> None:
     """Draws the certified curves of one scoring, the gain of NCL over standard shaded."""
     totals, at = reading.at(position)
-    names = tuple(GUARANTEES) if reading.rejects else ("standard",)
+    names = tuple(CURVE_STYLES) if reading.rejects else ("standard",)
     reached = {name: totals.reached[name][at] for name in names}
     for name in names:
-        label, style = GUARANTEES[name]
+        label, style = CURVE_STYLES[name]
         share, interval = reached[name] / totals.inputs, wilson_interval(reached[name], totals.inputs)
         axes.fill_between(totals.radii, 100 * interval.low, 100 * interval.high, color=style.color, alpha=0.13, lw=0)
         every = max(1, len(totals.radii) // 12)
@@ -104,9 +104,10 @@ def draw_risk(axes: Axes, scorings: Sequence[tuple[str, Reading, int]]) -> None:
         answered = np.clip(np.ceil(totals.coverages * totals.inputs - 1e-9), 1, None)
         axes.plot(100 * totals.coverages, 100 * totals.errors[at] / answered, color=style.color, ls=style.dash,
                   label=f"{name}; AURC {100 * totals.aurc[at]:.2g} %")  # fmt: skip
-        if totals.answered[at]:
-            wrong = 1 - totals.correct[at] / totals.answered[at]
-            axes.plot(100 * totals.coverage[at], 100 * wrong, color=style.color, marker=style.marker, ms=7, mec="white")
+        right = totals.values["accuracy_answered"][at]
+        if not np.isnan(right):
+            coverage = totals.values["coverage"][at]
+            axes.plot(100 * coverage, 100 * (1 - right), color=style.color, marker=style.marker, ms=7, mec="white")
     axes.set(xlabel="share of inputs, most certain votes first (%)", ylabel="wrong among them (%)",
              xlim=(0, 101), ylim=(0, None))  # fmt: skip
     axes.legend(loc="upper left", title="marker: as decided at θ")

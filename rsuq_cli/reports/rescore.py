@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rsuq_cli.certificates.definitions import shown
 from rsuq_cli.console import Column, Table, percent_text
 from rsuq_cli.formats import Record
 from rsuq_cli.readings.sweep import SweepPoint
-from rsuq_cli.reports.comparison import LEGEND, THRESHOLD, acr_text
+from rsuq_cli.reports.comparison import LEGEND, THRESHOLD
+from rsuq_cli.reports.figures import acr_text, figure_column
 
 # The coverages at which people see a sweep: where measures and models are compared.
 USUAL_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
@@ -29,13 +31,8 @@ def point_record(point: SweepPoint) -> dict[str, Any]:
         "device": run.device, "precision": run.precision, "measure": point.measure, "threshold": point.threshold,
         "threshold_coverage": point.threshold_coverage, "rule": method.rule, "competitors": method.competitors,
         "alpha": method.alpha, "family_size": method.family_size, "planned": run.inputs, "inputs": point.inputs,
-        "accuracy_answered": None,
+        **point.values,
     }  # fmt: skip
-    record |= {name: share.value for name, share in point.shares.items()}
-    record |= {
-        name: getattr(point, name)
-        for name in ("sample_coverage", "acr_standard", "acr_cc", "acr_ncl", "gain", "cc_cost")
-    }
     record |= {name: [one._asdict() for one in curve] for name, curve in point.curves.items()}
     record["intervals"] = {name: share._asdict() for name, share in point.shares.items()}
     return record | (asdict(point.choice) if point.choice else {})
@@ -84,27 +81,11 @@ def _named(title: str, records: Sequence[Record]) -> tuple[str, list[Column]]:
     shared = [name for name, (column, _) in settings.items() if len({column.cell(record) for record in records}) == 1]
     named = [title, *(settings[name][1](records[0]) for name in shared)]
     own = [column for name, (column, _) in settings.items() if name not in shared]
-    return " · ".join(named), [*own, *_figures()]
-
-
-def _figures() -> list[Column]:
-    return [
+    return " · ".join(named), [
+        *own,
         Column("θ", lambda r: f"{r['threshold']:.4g}"),
-        _percent("answered", "sample_coverage"),
-        _percent("coverage", "coverage"),
-        _percent("accuracy", "clean_accuracy"),
-        *(Column(f"ACR\n{title}", _acr(f"acr_{title.lower()}")) for title in ("standard", "CC", "NCL")),
-        _percent("gain", "gain"),
-        _percent("CC cost", "cc_cost"),
+        *map(figure_column, shown("rescore")),
     ]
-
-
-def _percent(title: str, name: str) -> Column:
-    return Column(f"{title}\n%", lambda r: percent_text(r[name], 2), name=name)
-
-
-def _acr(name: str) -> Any:
-    return lambda r: acr_text(r[name])
 
 
 def _usual(reading: Sequence[Record]) -> list[Record]:

@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rsuq_cli.console import Column, Table, number_text, percent_text
+from rsuq_cli.certificates.definitions import shown
+from rsuq_cli.console import Column, Table, number_text
 from rsuq_cli.formats import Record
 from rsuq_cli.reports.audit import NAMES
-from rsuq_cli.reports.comparison import acr_text, figure_record
+from rsuq_cli.reports.comparison import figure_record
+from rsuq_cli.reports.figures import figure_words
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.page.settings import certify_commands, network_flags
 from rsuq_cli.reports.sheet import Sheet, configuration_lines, sheet
@@ -176,10 +178,9 @@ def again(run: RunRow, figures: Sequence[Figures]) -> list[str]:
 
 def _scoring(one: Figures) -> str:
     threshold = "no threshold" if one.threshold is None else f"θ = {one.threshold:.4g}"
-    return (
-        f"{one.scoring_id}: {one.measure}, {threshold}, {one.rule}, α = {one.alpha:g}: "
-        f"coverage {percent_text(one.coverage)} %, ACR {acr_text(one.acr_standard)}"
-        + ("" if one.rule == "standard" else f", CC {acr_text(one.acr_cc)}, NCL {acr_text(one.acr_ncl)}")
+    figures = [figure for figure in shown("run") if not (figure.of_rejection and one.rule == "standard")]
+    return f"{one.scoring_id}: {one.measure}, {threshold}, {one.rule}, α = {one.alpha:g}: " + ", ".join(
+        figure_words(figure, one.values[figure.name]) for figure in figures
     )
 
 

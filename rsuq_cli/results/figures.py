@@ -22,19 +22,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, text
 
-from rsuq_cli.certificates.intervals import wilson_interval
+from rsuq_cli.certificates.definitions import CURVES, TERMS, CertifiedCurve, Measured, numbers, shares
+from rsuq_cli.certificates.intervals import Share, wilson_interval
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.labels import tags_by_number
 from rsuq_cli.results.selection import KINDS, Selection, chosen_scorings
-
-
-class Share(NamedTuple):
-    """A share of the inputs with its 95 % Wilson interval over the inputs."""
-
-    value: float
-    low: float
-    high: float
 
 
 class CurvePoint(NamedTuple):
@@ -47,16 +40,16 @@ class CurvePoint(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Figures:
+class Figures(Measured):
     """The figures of one scoring over its inputs, with the settings they depend on. Radii in pixel units.
 
-    `inputs` have a certificate, `planned` were asked for. Averages are over all inputs, 0 where the class is wrong.
-    `gain` = acr_ncl / acr_standard − 1 and `cc_cost` = 1 − acr_cc / acr_standard, None where acr_standard is 0.
+    `inputs` have a certificate, `planned` were asked for. Every figure of `certificates.definitions` is an attribute,
+    and in `values` by its name. Averages are over all inputs, 0 where the class is wrong. `gain` =
+    acr_ncl / acr_standard − 1 and `cc_cost` = 1 − acr_cc / acr_standard, None where acr_standard is 0.
     `clean_accuracy` is that of the smoothed classifier without rejection (right, and decided), `accuracy` that of the
     decision with it (right, and certain), `accuracy_answered` None where nothing was answered. `draws_mean` and
     `draws_median` are of the estimation samples of an input, `draws_at_max` is the share that had all n. `intervals`
-    has the shares again, by name, with their intervals. Source: Cohen et al. 2019 §4 for certified accuracy and ACR,
-    Däubener et al. 2024 for the two guarantees.
+    has the shares again, by name, with their intervals.
     """
 
     run_id: int
@@ -90,53 +83,20 @@ class Figures:
     name: str | None
     tags: tuple[str, ...]
     inputs: int
-    accuracy: float
-    clean_accuracy: float
-    coverage: float
-    abstention: float
-    undecided: float
-    accuracy_answered: float | None
-    at_ceiling: float
-    sample_coverage: float
+    values: Mapping[str, float | None]
     draws_mean: float
     draws_median: float
     draws_at_max: float
-    acr_standard: float
-    acr_cc: float
-    acr_ncl: float
-    gain: float | None
-    cc_cost: float | None
     certified_standard: tuple[CurvePoint, ...]
     certified_cc: tuple[CurvePoint, ...]
     certified_ncl: tuple[CurvePoint, ...]
     intervals: Mapping[str, Share]
 
 
-class Curve(NamedTuple):
-    """A certified curve: the column that is compared with the radius, and which rows count at all."""
-
-    column: str
-    counts: str
-
-
-CURVES: Mapping[str, Curve] = {
-    "certified_standard": Curve("radius_standard", "standard_decided AND standard_class = label"),
-    "certified_cc": Curve("radius_cc", "correct"),
-    "certified_ncl": Curve("radius_ncl", "class_index = label AND radius_ncl > 0"),
-}
-
-_TOTALS = text("""
-SELECT COUNT(*) AS inputs,
-       COUNT(*) FILTER (WHERE correct) AS correct,
-       COUNT(*) FILTER (WHERE standard_decided AND standard_class = label) AS standard_correct,
-       COUNT(*) FILTER (WHERE decision = 'certain') AS answered,
-       COUNT(*) FILTER (WHERE decision = 'undecided') AS undecided,
-       COUNT(*) FILTER (WHERE at_ceiling) AS at_ceiling,
-       AVG(1 - uncertain_count * 1.0 / n) AS sample_coverage,
-       AVG(n * 1.0) AS draws, MIN(n) AS fewest, MAX(n) AS most, COUNT(*) FILTER (WHERE n >= :n) AS at_max,
-       COALESCE(SUM(radius_standard) FILTER (WHERE standard_class = label), 0) AS standard,
-       COALESCE(SUM(radius_cc) FILTER (WHERE correct), 0) AS cc,
-       COALESCE(SUM(radius_ncl) FILTER (WHERE class_index = label), 0) AS ncl
+# Every term of the figures, over the rows that are selected.
+SUMS = ", ".join(f"{term.total()} AS {name}" for name, term in TERMS.items())
+_TOTALS = text(f"""
+SELECT {SUMS}, AVG(n * 1.0) AS draws, MIN(n) AS fewest, MAX(n) AS most, COUNT(*) FILTER (WHERE n >= :n) AS at_max
 FROM certified_sample WHERE scoring_id = :scoring_id
 """)
 
@@ -202,26 +162,29 @@ def _figures(
     if not inputs:
         return None
     counts = {name: _curve_counts(connection, scoring_id, curve, ascending) for name, curve in CURVES.items()}
-    shares = _shares(totals)
-    named: dict[str, Any] = {"accuracy_answered": None} | {name: share.value for name, share in shares.items()}
-    named |= {name: _points(radii, ascending, counts[name], inputs) for name in CURVES}
-    acr = {name: totals[name] / inputs for name in ("standard", "cc", "ncl")}
-    compared = acr["standard"] > 0
+    curves = {name: _points(radii, ascending, counts[name], inputs) for name in CURVES}
+    sums = sums_of(totals)
     return Figures(
-        **{**settings, "warnings": tuple(json.loads(settings["warnings"] or "[]"))},
-        **named,
+        **{**settings, **curves, "warnings": tuple(json.loads(settings["warnings"] or "[]"))},
         inputs=inputs,
-        sample_coverage=float(totals["sample_coverage"]),
+        values=numbers(sums),
         draws_mean=float(totals["draws"]),
         draws_median=_median_draws(connection, scoring_id, totals),
         draws_at_max=totals["at_max"] / inputs,
-        acr_standard=acr["standard"],
-        acr_cc=acr["cc"],
-        acr_ncl=acr["ncl"],
-        gain=acr["ncl"] / acr["standard"] - 1 if compared else None,
-        cc_cost=1 - acr["cc"] / acr["standard"] if compared else None,
-        intervals=shares,
+        intervals=shares(sums),
     )
+
+
+def stored_sums(db: Database, scoring_id: int) -> dict[str, float]:
+    """Returns the terms over the certificates that a scoring has so far."""
+    with db.read() as connection:
+        statement = text(f"SELECT {SUMS} FROM certified_sample WHERE scoring_id = :scoring_id")
+        return sums_of(connection.execute(statement, {"scoring_id": scoring_id}).mappings().one())
+
+
+def sums_of(row: RowMapping) -> dict[str, float]:
+    """Returns the terms in a row that was selected by `SUMS`."""
+    return {name: row[name] for name in TERMS}
 
 
 def _median_draws(connection: Connection, scoring_id: int, totals: RowMapping) -> float:
@@ -230,26 +193,6 @@ def _median_draws(connection: Connection, scoring_id: int, totals: RowMapping) -
         return float(totals["most"])
     values = {"scoring_id": scoring_id, "middle": 2 - inputs % 2, "below": (inputs - 1) // 2}
     return float(connection.execute(_MEDIAN_DRAWS, values).scalar_one())
-
-
-def _shares(totals: RowMapping) -> dict[str, Share]:
-    inputs, answered = totals["inputs"], totals["answered"]
-    observed = {
-        "accuracy": (totals["correct"], inputs),
-        "clean_accuracy": (totals["standard_correct"], inputs),
-        "coverage": (answered, inputs),
-        "abstention": (inputs - answered, inputs),
-        "undecided": (totals["undecided"], inputs),
-        "at_ceiling": (totals["at_ceiling"], inputs),
-    }
-    if answered:
-        observed["accuracy_answered"] = (totals["correct"], answered)
-    successes, of = zip(*observed.values(), strict=True)
-    low, high = wilson_interval(successes, of)
-    return {
-        name: Share(observed[name][0] / observed[name][1], float(low[i]), float(high[i]))
-        for i, name in enumerate(observed)
-    }
 
 
 def _points(
@@ -264,11 +207,13 @@ def _points(
     )
 
 
-def _curve_counts(connection: Connection, scoring_id: int, curve: Curve, ascending: Sequence[float]) -> list[int]:
+def _curve_counts(
+    connection: Connection, scoring_id: int, curve: CertifiedCurve, ascending: Sequence[float]
+) -> list[int]:
     """Returns how many of the rows that count reach each radius, from how many lie between any two."""
     statement = text(f"""
         SELECT {_passed(curve.column, 0, len(ascending))} AS passed, COUNT(*) AS inputs
-        FROM certified_sample WHERE scoring_id = :scoring_id AND {curve.counts} GROUP BY 1
+        FROM certified_sample WHERE scoring_id = :scoring_id AND {curve.where} GROUP BY 1
     """)
     values = {"scoring_id": scoring_id} | {f"radius_{i}": radius for i, radius in enumerate(ascending)}
     between: dict[int, int] = {row.passed: row.inputs for row in connection.execute(statement, values)}

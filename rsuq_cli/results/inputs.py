@@ -15,10 +15,11 @@ from typing import Any
 from sqlalchemy import RowMapping, bindparam, text
 
 from rsuq_cli.certificates.certificate import Method
-from rsuq_cli.certificates.intervals import wilson_interval
+from rsuq_cli.certificates.definitions import CURVES, TERMS, numbers, shares
+from rsuq_cli.certificates.intervals import Share, wilson_interval
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.figures import CURVES, Share
+from rsuq_cli.results.figures import SUMS, sums_of
 from rsuq_cli.results.filters import Condition, parse_condition
 from rsuq_cli.results.selection import Selection, chosen_scorings
 
@@ -36,7 +37,7 @@ INPUT_COLUMNS = {
 } | {
     "gap": "(radius_ncl - radius_cc)",
     "wrong_with_confidence": "(decision = 'certain' AND class_index <> label)",
-    **{f"counts_{name.removeprefix('certified_')}": f"({curve.counts})" for name, curve in CURVES.items()},
+    **{f"counts_{curve.guarantee}": f"({curve.where})" for curve in CURVES.values()},
 }  # fmt: skip
 _SECONDS = """(SELECT seconds FROM evidence WHERE evidence.run_id = certified.run_id
                AND evidence.input_index = certified.input_index) AS seconds"""
@@ -45,6 +46,9 @@ _PHRASE = re.compile(
     r"\b(?P<name>standard|cc|ncl)\s+(?P<verdict>holds|fails)\b(?:\s+at\s+(?P<radius>\d+\.?\d*|\.\d+)(?![\w.]))?",
     re.IGNORECASE,
 )
+
+
+_OF_A_CLASS = ("clean_accuracy", "accuracy", "coverage", "acr_standard", "acr_cc", "acr_ncl")
 
 
 @dataclass(frozen=True)
@@ -153,15 +157,8 @@ def stream_inputs(
 
 def per_class(db: Database, selection: Selection) -> list[ClassFigures]:
     """Returns the figures of every selected scoring for each label, in the order of scorings and labels."""
-    statement = text("""
-        SELECT label, COUNT(*) AS inputs,
-               COUNT(*) FILTER (WHERE standard_decided AND standard_class = label) AS clean,
-               COUNT(*) FILTER (WHERE correct) AS correct,
-               COUNT(*) FILTER (WHERE decision = 'certain') AS answered,
-               COUNT(*) FILTER (WHERE decision = 'certain' AND class_index <> label) AS wrong,
-               AVG(CASE WHEN standard_class = label THEN radius_standard ELSE 0 END) AS standard,
-               AVG(CASE WHEN correct THEN radius_cc ELSE 0 END) AS cc,
-               AVG(CASE WHEN class_index = label THEN radius_ncl ELSE 0 END) AS ncl
+    statement = text(f"""
+        SELECT label, {SUMS}, {TERMS["answered"].total(among="class_index <> label")} AS wrong
         FROM certified_sample WHERE scoring_id = :scoring_id GROUP BY label ORDER BY label
     """)
     with db.read() as connection:
@@ -181,12 +178,10 @@ _CONFIGURATIONS = text("SELECT id, configuration FROM run WHERE id IN :runs").bi
 
 def ceiling_shares(db: Database, selection: Selection) -> list[CeilingShare]:
     """Returns for every selected scoring how much of it measures n instead of the model."""
-    statement = text("""
-        SELECT COUNT(*) AS inputs, COUNT(*) FILTER (WHERE at_ceiling) AS full,
-               COUNT(*) FILTER (WHERE standard_decided AND standard_class = label) AS clean,
-               COUNT(*) FILTER (WHERE at_ceiling AND standard_decided AND standard_class = label) AS clean_full,
-               COALESCE(SUM(radius_standard) FILTER (WHERE standard_class = label), 0) AS radii,
-               COALESCE(SUM(radius_standard) FILTER (WHERE at_ceiling AND standard_class = label), 0) AS full_radii
+    full = TERMS["reach_ceiling"].where
+    statement = text(f"""
+        SELECT {SUMS}, {TERMS["standard_correct"].total(among=full)} AS correct_full,
+               {TERMS["radii_standard"].total(among=full)} AS radii_full
         FROM certified_sample WHERE scoring_id = :scoring_id
     """)
     with db.read() as connection:
@@ -200,19 +195,16 @@ def ceiling_shares(db: Database, selection: Selection) -> list[CeilingShare]:
 
 
 def _class_figures(one: RowMapping, row: RowMapping, names: Sequence[str] | None) -> ClassFigures:
-    inputs = row["inputs"]
+    sums = sums_of(row)
+    found: dict[str, Any] = numbers(sums) | shares(sums)
+    found = {name: found[name] for name in _OF_A_CLASS}
     return ClassFigures(
         **{name: one[name] for name in ("run_id", "scoring_id", "model", "measure", "threshold", "rule")},
         label=row["label"],
         name=_name(names, row["label"]),
-        inputs=inputs,
-        clean_accuracy=_share(row["clean"], inputs),
-        accuracy=_share(row["correct"], inputs),
-        coverage=_share(row["answered"], inputs),
-        wrong_with_confidence=_share(row["wrong"], inputs),
-        acr_standard=row["standard"],
-        acr_cc=row["cc"],
-        acr_ncl=row["ncl"],
+        inputs=row["inputs"],
+        wrong_with_confidence=_share(row["wrong"], row["inputs"]),
+        **found,
     )
 
 
@@ -222,9 +214,9 @@ def _ceiling_share(one: RowMapping, row: RowMapping, configuration: Mapping[str,
         **{name: one[name] for name in ("run_id", "scoring_id", "model", "measure", "sigma", "n", "alpha")},
         ceiling=method.of_run(configuration).ceiling(one["n"]),
         inputs=row["inputs"],
-        at_ceiling=_share(row["full"], row["inputs"]),
-        of_right=row["clean_full"] / row["clean"] if row["clean"] else None,
-        of_acr=row["full_radii"] / row["radii"] if row["radii"] else None,
+        at_ceiling=shares(sums_of(row))["at_ceiling"],
+        of_right=row["correct_full"] / row["standard_correct"] if row["standard_correct"] else None,
+        of_acr=row["radii_full"] / row["radii_standard"] if row["radii_standard"] else None,
     )
 
 

@@ -11,18 +11,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, text
 
-from rsuq_cli.certificates.paired import Difference, difference_of_means, difference_of_shares
+from rsuq_cli.certificates.definitions import CURVES, TERMS, TITLES
+from rsuq_cli.certificates.differences import Difference, difference_of_means, difference_of_shares
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.figures import CURVES, Figures, selected_figures
+from rsuq_cli.results.figures import Figures, selected_figures
 from rsuq_cli.results.selection import Selection
-
-# What each guarantee's average radius counts, as the figures of one scoring count it.
-_RADII = {
-    "standard": "CASE WHEN standard_class = label THEN radius_standard ELSE 0 END",
-    "cc": "CASE WHEN correct THEN radius_cc ELSE 0 END",
-    "ncl": "CASE WHEN class_index = label THEN radius_ncl ELSE 0 END",
-}
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ def paired(db: Database, first: int, second: int, radii: Sequence[float] = ()) -
             "they have no input in common",
             "pair scorings of one data set",
         )
-    names = ["standard"] if "standard" in (one.rule, other.rule) else list(_RADII)
+    names = ["standard"] if "standard" in (one.rule, other.rule) else list(TITLES)
     with db.read() as connection:
         _check_labels(connection, first, second)
         rows = {name: _sums(connection, first, second, name, radii) for name in names}
@@ -113,10 +107,10 @@ def _check_labels(connection: Connection, first: int, second: int) -> None:
 def _sums(connection: Connection, first: int, second: int, guarantee: str, radii: Sequence[float]) -> RowMapping:
     curve = CURVES[f"certified_{guarantee}"]
     holds = [
-        f"CASE WHEN ({curve.counts}) AND {curve.column} >= :radius_{i} THEN 1 ELSE 0 END AS holds_{i}"
+        f"CASE WHEN ({curve.where}) AND {curve.column} >= :radius_{i} THEN 1 ELSE 0 END AS holds_{i}"
         for i in range(len(radii))
     ]
-    columns = ", ".join(["input_index", f"{_RADII[guarantee]} AS radius", *holds])
+    columns = ", ".join(["input_index", f"{TERMS[f'radii_{guarantee}'].row} AS radius", *holds])
     counts = [
         f"SUM(a.holds_{i} * b.holds_{i}) AS both_{i}, SUM(a.holds_{i} * (1 - b.holds_{i})) AS first_{i}, "
         f"SUM((1 - a.holds_{i}) * b.holds_{i}) AS second_{i}"

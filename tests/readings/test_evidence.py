@@ -55,7 +55,7 @@ def test_stored_thresholds_have_the_figures_of_the_database(results: Database) -
             assert expected is not None
             assert reading.positions[position].threshold == expected.threshold
             for name in FIGURES:
-                assert getattr(totals, name)[at] == pytest.approx(getattr(expected, name), rel=1e-9), name
+                assert totals.values[name][at] == pytest.approx(getattr(expected, name), rel=1e-9), name
             for point in expected.certified_ncl:
                 here = totals.reached["ncl"][at][totals.radii.tolist().index(point.radius)]
                 assert here == round(point.value * expected.inputs)
@@ -75,7 +75,7 @@ def test_other_thresholds_have_the_figures_of_scoring_anew(results: Database) ->
         assert place == at
         for name in FIGURES:
             value = getattr(expected, name)
-            assert getattr(totals, name)[at] == pytest.approx(value, abs=1e-12), name
+            assert totals.values[name][at] == pytest.approx(value, abs=1e-12), name
         np.testing.assert_array_equal(totals.reached["cc"][at], np.rint(expected.certified_cc.value * len(labels)))
         assert totals.aurc[at] == pytest.approx(expected.aurc)
 
@@ -109,7 +109,7 @@ def test_evidence_that_does_not_give_the_stored_figures_is_not_shown(db: Databas
         totals, at = reading.at(position)
         expected = reading.positions[position].figures
         assert expected is not None
-        assert totals.acr_cc[at] == pytest.approx(expected.acr_cc)
+        assert totals.values["acr_cc"][at] == pytest.approx(expected.acr_cc)
 
 
 def test_a_run_under_way_is_shown_from_what_it_has(db: Database) -> None:

@@ -132,7 +132,7 @@ def test_slider_moves_every_figure_to_that_of_the_database(page: Made, tmp_path:
             assert step["figures"]["aurc"] == pytest.approx(totals.aurc[at], rel=1e-8)
             expected = reading.positions[position].figures
             for name in ("coverage", "acr_ncl", "gain", "cc_cost") if reading.rejects else ("coverage",):
-                value = float(getattr(totals, name)[at])
+                value = float(totals.values[name][at])
                 assert step["figures"][name] == (None if np.isnan(value) else pytest.approx(value, abs=1e-12)), name
             if expected is None:
                 assert "stored" not in step["value"]
@@ -362,7 +362,7 @@ def test_embedded_counts_are_exact_and_radii_rounded_down(page: Made) -> None:
     for told, reading in zip(embedded(page.html)["readings"], page.readings, strict=True):
         totals = reading.parts[0]
         height, points = len(told["thresholds"]), told["points"]
-        assert told["answered"] == totals.answered.tolist()
+        assert told["sums"]["answered"] == totals.sums["answered"].tolist()
         for name, differences in told["reached"].items():
             table = np.cumsum(np.reshape(differences, (-1, len(told["radii"]))), axis=0)
             np.testing.assert_array_equal(np.broadcast_to(table, totals.reached[name].shape), totals.reached[name])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rsuq_cli.certificates.definitions import TITLES
+from rsuq_cli.certificates.intervals import Share
 from rsuq_cli.console import number_text, percent_text, radius_text
 from rsuq_cli.readings.dossier import Dossier
 from rsuq_cli.reports.markup import Cell, Html, element, joined, listing, measured, paragraph, rows_table
@@ -15,7 +17,6 @@ from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.page.audits import audit_sentences
 from rsuq_cli.reports.page.detection import detection_sentences
 from rsuq_cli.reports.page.wording import (
-    GUARANTEES,
     NOT_COVERED,
     PROMISES,
     probability_text,
@@ -23,7 +24,7 @@ from rsuq_cli.reports.page.wording import (
     threshold_text,
     units_text,
 )
-from rsuq_cli.results.figures import CurvePoint, Share
+from rsuq_cli.results.figures import CurvePoint
 from rsuq_cli.results.reach import SHARES, Reach
 
 # Runs that get an answer of their own: more would be no screen any more.
@@ -143,7 +144,7 @@ def _flags(dossier: Dossier) -> list[str]:
 
 def _far(dossier: Dossier) -> Html:
     one = dossier.figures
-    names = [name for name in GUARANTEES if name == "standard" or shows_rejection(one)]
+    names = [name for name in TITLES if name == "standard" or shows_rejection(one)]
     reached = [
         [Cell(f"{_SHARE_TITLES[share]} at least"), *(Cell(_reached(dossier.reach, name, at)) for name in names)]
         for at, share in enumerate(SHARES)
@@ -158,7 +159,7 @@ def _far(dossier: Dossier) -> Html:
     ]
     return joined([
         paragraph(_reach_text(dossier, "cc" if "cc" in names else "standard")),
-        rows_table(("radius", *(GUARANTEES[name] for name in names)), [*reached, *certified]),
+        rows_table(("radius", *(TITLES[name] for name in names)), [*reached, *certified]),
         paragraph(f"The first rows are over the {dossier.reach.right:,} right answers, the others over all inputs, "
                   "with 95 % intervals.", class_="settings"),
         paragraph(_ceiling_text(dossier)) if one.n else Html(""),
@@ -175,7 +176,7 @@ def _reach_text(dossier: Dossier, name: str) -> str:
     if not reach.right:
         return "No input is answered rightly, so there is no radius to speak of."
     half = radius_text(reach.radii[name][SHARES.index(0.5)])
-    return f"At least half of the {reach.right:,} right answers have a {GUARANTEES[name]} radius of {half} or more."
+    return f"At least half of the {reach.right:,} right answers have a {TITLES[name]} radius of {half} or more."
 
 
 def _ceiling_text(dossier: Dossier) -> str:
@@ -193,7 +194,7 @@ def _ceiling_text(dossier: Dossier) -> str:
 def _promises(dossier: Dossier) -> list[str]:
     one = dossier.figures
     within = [
-        joined([element("b", GUARANTEES[name]), f": anywhere within this radius of the input, {promise}."])
+        joined([element("b", TITLES[name]), f": anywhere within this radius of the input, {promise}."])
         for name, promise in PROMISES[one.rule].items()
     ]
     return [*within, probability_text(one), units_text(one, dossier.run)]

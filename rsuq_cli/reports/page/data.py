@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rsuq_cli.certificates.definitions import FIGURES, TITLES, Figure
 from rsuq_cli.readings.evidence import Detail, Reading
 from rsuq_cli.readings.images import Images
-from rsuq_cli.readings.totals import GUARANTEES, Totals
+from rsuq_cli.readings.totals import Totals
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.page.detection import MOST_DETECTIONS
 from rsuq_cli.reports.roc import roc
@@ -48,7 +49,7 @@ def detail_for(readings: int) -> Detail:
 
 def _bytes(detail: Detail) -> float:
     # Measured: a difference of a count takes about 2.3 characters, one of a radius 3.4.
-    return detail.thresholds * (2.3 * 2 * detail.radii + 3.4 * 2 * detail.points + 3 * detail.coverages + 120)
+    return detail.thresholds * (2.3 * 2 * detail.radii + 3.4 * 2 * detail.points + 3 * detail.coverages + 150)
 
 
 def exhibits_for(scorings: int) -> int:
@@ -63,6 +64,7 @@ def page_data(
     """Returns the data of the page; `galleries` by scoring, `images` by run, `asked` are the radii of the tables."""
     runs = {reading.run.id: reading.run for _, reading in readings}
     return {
+        "figures": [_definition(one) for one in FIGURES],
         "readings": [
             _reading(name, reading, at, asked) for name, reading in readings for at in range(len(reading.parts))
         ],
@@ -84,6 +86,16 @@ def page_data(
     }
 
 
+def _definition(figure: Figure) -> dict[str, Any]:
+    """Returns what the script needs to compute a figure and to show it; it has no formula of its own."""
+    return {
+        "name": figure.name, "part": figure.part, "whole": figure.whole, "times": figure.times, "plus": figure.plus,
+        "of_rejection": figure.of_rejection, "is_radius": figure.unit == "radius",
+        "tile": (figure.tile or figure.title) if "page" in figure.views else None, "place": figure.place,
+        "counts": figure.counts and figure.whole == "inputs",
+    }  # fmt: skip
+
+
 def _newest(foreign: Sequence[Scores]) -> list[Scores]:
     """Returns the scores of the newest runs, as many as the page has tables of."""
     kept = sorted({one.run_id for one in foreign})[-MOST_DETECTIONS:]
@@ -100,7 +112,7 @@ def _reading(name: str, reading: Reading, number: int, asked: Sequence[float]) -
     totals = reading.parts[number]
     whole = reading.from_evidence
     positions = reading.positions if whole else reading.positions[number : number + 1]
-    guarantees = GUARANTEES if reading.rejects else ("standard",)
+    guarantees = tuple(TITLES) if reading.rejects else ("standard",)
     radii = totals.radii.tolist()
     return {
         "name": name if whole or len(reading.positions) == 1 else f"{name}, θ = {positions[0].threshold:.4g}",
@@ -112,9 +124,7 @@ def _reading(name: str, reading: Reading, number: int, asked: Sequence[float]) -
             {"position": at, "scoring": position.figures.scoring_id}
             for at, position in enumerate(positions) if position.figures
         ],
-        **{count: getattr(totals, count).tolist() for count in
-           ("answered", "undecided", "correct", "standard_correct", "at_ceiling")},
-        **{average: getattr(totals, average).tolist() for average in ("acr_standard", "acr_cc", "acr_ncl")},
+        "sums": {name: values.tolist() for name, values in totals.sums.items() if name != "inputs"},
         "aurc": [float(f"{value:.9g}") for value in totals.aurc],
         "radii": radii,
         "asked": [radii.index(radius) for radius in dict.fromkeys(asked) if radius in radii],

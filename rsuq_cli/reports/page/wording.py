@@ -12,7 +12,6 @@ from rsuq_cli.console import number_text, percent_text
 from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
 
-GUARANTEES = {"standard": "standard", "cc": "CC", "ncl": "NCL"}
 _STANDARD = "without rejection, the smoothed classifier keeps its class: its mass stays the largest"
 PROMISES: Mapping[str, Mapping[str, str]] = {
     "majority": {

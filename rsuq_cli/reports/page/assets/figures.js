@@ -26,37 +26,29 @@ function unpacked(reading) {
   });
 }
 
+// Every figure is a ratio of sums, or of two figures before it; the formulas are the reports', and come with the data.
 function figures(reading, at) {
-  const { inputs } = reading, share = (name) => reading[name][at] / inputs;
-  const standard = reading.acr_standard[at], compared = standard > 0 && reading.rejects;
-  return {
-    coverage: share("answered"), clean_accuracy: share("standard_correct"), accuracy: share("correct"),
-    accuracy_answered: reading.answered[at] ? reading.correct[at] / reading.answered[at] : null,
-    acr_standard: standard, acr_cc: reading.rejects ? reading.acr_cc[at] : null, acr_ncl: reading.rejects ? reading.acr_ncl[at] : null,
-    gain: compared ? reading.acr_ncl[at] / standard - 1 : null, cc_cost: compared ? 1 - reading.acr_cc[at] / standard : null,
-    undecided: share("undecided"), at_ceiling: share("at_ceiling"), aurc: reading.aurc[at],
-  };
+  const values = { inputs: reading.inputs };
+  for (const [name, sums] of Object.entries(reading.sums)) values[name] = sums[at];
+  for (const { name, part, whole, times, plus, of_rejection } of DATA.figures) {
+    const known = values[part] !== null && values[whole] > 0 && (reading.rejects || !of_rejection);
+    values[name] = known ? times * (values[part] / values[whole]) + plus : null;
+  }
+  return { ...values, aurc: reading.aurc[at] };
 }
-
-const TILES = [
-  ["coverage", "coverage %", percentText, "answered"],
-  ["clean_accuracy", "accuracy, no rejection %", percentText, "standard_correct"],
-  ["accuracy", "right and certain %", percentText, "correct"],
-  ["accuracy_answered", "right among answered %", percentText, null],
-  ["acr_standard", "ACR standard", averageText, null], ["acr_cc", "ACR CC", averageText, null], ["acr_ncl", "ACR NCL", averageText, null],
-  ["gain", "gain of NCL %", percentText, null], ["cc_cost", "cost of CC %", percentText, null],
-  ["undecided", "undecided %", percentText, "undecided"], ["at_ceiling", "at the ceiling %", percentText, "at_ceiling"],
-  ["aurc", "AURC %", (value) => (value * 100).toFixed(2), null],
-];
 
 function drawTiles(reading, at) {
   const list = find("tiles"), values = figures(reading, at);
   list.replaceChildren();
-  for (const [name, title, text, counted] of TILES) {
-    const tile = make(list, "div");
-    make(tile, "dt", {}, title);
-    const shown = make(tile, "dd", { "data-figure": name, "data-value": String(values[name]) }, values[name] === null ? "-" : text(values[name], 2));
-    const interval = counted && wilson(reading[counted][at], reading.inputs);
+  const tile = (name, title, text, interval) => {
+    const place = make(list, "div"), value = values[name];
+    make(place, "dt", {}, title);
+    const shown = make(place, "dd", { "data-figure": name, "data-value": String(value) }, text);
     make(shown, "small", {}, interval ? `${percentText(interval[0], 2)} to ${percentText(interval[1], 2)}` : "");
+  };
+  for (const { name, tile: title, is_radius, counts, part } of DATA.figures.filter((one) => one.tile !== null).sort((a, b) => a.place - b.place)) {
+    const text = values[name] === null ? "-" : is_radius ? averageText(values[name]) : percentText(values[name], 2);
+    tile(name, title, text, counts ? wilson(values[part], reading.inputs) : null);
   }
+  tile("aurc", "AURC %", (values.aurc * 100).toFixed(2), null);
 }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rsuq_cli.certificates.paired import difference_of_means, difference_of_shares, mcnemar
+from rsuq_cli.certificates.differences import difference_of_means, difference_of_shares, mcnemar
 
 COUNT = st.integers(0, 60)
 

@@ -1,0 +1,89 @@
+"""A new row of the table of figures is a column of every report, a name in JSON and a tile of the page, by itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from browser import drive
+from made_up import made_up_run
+
+from rsuq_cli.results.database import open_for_writing
+
+# As on a branch that adds a term and a figure to the table, and nothing else.
+BRANCH = """
+import sys
+import rsuq_cli.certificates.definitions as definitions
+from rsuq_cli.certificates.definitions import Figure, Term
+definitions.TERMS["confidently_wrong"] = Term(
+    "confidently_wrong", "decision = 'certain' AND class_index <> label", lambda at: at.answered & ~at.named
+)
+definitions.FIGURES += (
+    Figure("wrong_share", "confidently_wrong", title="wrongly", tile="confidently wrong %", better="less"),
+    Figure("wrong_of_answered", "confidently_wrong", "answered", title="of answered"),
+)
+from rsuq_cli.app import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("branch") / "a.db"
+    with open_for_writing(path) as db:
+        made_up_run(db, coverages=(0.8,), measures=("margin",))
+    return path
+
+
+def on_the_branch(*words: object) -> str:
+    done = subprocess.run([sys.executable, "-c", BRANCH, *map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def wrong(database: Path) -> tuple[int, int, int]:
+    with open_for_writing(database) as db, db.read() as connection:
+        confidently, answered, inputs = connection.exec_driver_sql(
+            "SELECT SUM(decision = 'certain' AND class_index <> label), SUM(decision = 'certain'), COUNT(*) "
+            "FROM certified_sample"
+        ).one()
+    return confidently, answered, inputs
+
+
+def test_it_is_in_every_report(database: Path) -> None:
+    confidently, answered, inputs = wrong(database)
+    assert 0 < confidently < answered < inputs
+    (record,) = json.loads(on_the_branch("report", "--db", database, "--format", "json"))
+    assert record["wrong_share"] == confidently / inputs
+    assert record["wrong_of_answered"] == confidently / answered
+    assert record["intervals"]["wrong_share"]["value"] == confidently / inputs
+    shown = on_the_branch("report", "--db", database)
+    assert "wrongly" in shown
+    assert f"{100 * confidently / inputs:.2f}" in shown
+    thresholds = csv.DictReader(
+        io.StringIO(
+            on_the_branch("rescore", 1, "--db", database, "--uncertainty", "margin", "--sweep", "--format", "csv")
+        )
+    )
+    assert all(0 <= float(row["wrong_share"]) <= 1 for row in thresholds)
+    sheet = json.loads(on_the_branch("runs", "show", 1, "--db", database, "--format", "json"))
+    assert sheet["figures"][0]["wrong_share"] == confidently / inputs
+
+
+def test_it_is_on_the_page(database: Path, tmp_path: Path) -> None:
+    confidently, answered, inputs = wrong(database)
+    on_the_branch("report", "--db", database, "--html", tmp_path / "page.html")
+    tiles = drive(
+        tmp_path, (tmp_path / "page.html").read_text(encoding="utf-8"),
+        """
+        return Object.fromEntries([...document.querySelectorAll("#tiles dd")].map(
+          (tile) => [tile.dataset.figure, [tile.previousSibling.textContent, JSON.parse(tile.dataset.value)]]));
+        """,
+    )  # fmt: skip
+    assert tiles["wrong_share"] == ["confidently wrong %", pytest.approx(confidently / inputs)]
+    assert tiles["wrong_of_answered"] == ["of answered", pytest.approx(confidently / answered)]
