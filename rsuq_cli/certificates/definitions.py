@@ -213,7 +213,8 @@ def evaluated(sums: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
     known = {name: np.asarray(values, dtype=np.float64) for name, values in sums.items()}
     for one in FIGURES:
         part, whole = np.broadcast_arrays(known[one.part], known[one.whole])
-        ratio = np.divide(part, whole, out=np.full(part.shape, np.nan), where=(whole > 0) & np.isfinite(whole))
+        with np.errstate(over="ignore"):  # by a radius of next to nothing: infinite, as it should be
+            ratio = np.divide(part, whole, out=np.full(part.shape, np.nan), where=(whole > 0) & np.isfinite(whole))
         known[one.name] = one.times * ratio + one.plus
     return {one.name: known[one.name] for one in FIGURES}
 
