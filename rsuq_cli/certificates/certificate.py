@@ -62,6 +62,11 @@ _FORETOLD = 10_000
 _MASS_ROUNDING = 1e-12
 
 
+def share_of_alpha(alpha: float, family_size: int) -> float:
+    """Returns the error probability of each of so many guarantees that together are wrong with at most alpha."""
+    return alpha / family_size
+
+
 class Method(NamedTuple):
     """How votes become a certificate. `alpha` is the error budget of an input, `family_size` what it is split over.
 
@@ -81,7 +86,7 @@ class Method(NamedTuple):
     @property
     def error_budget(self) -> float:
         """The error probability left to the bounds of one guarantee."""
-        return self.alpha / self.family_size - self.sampling_error
+        return share_of_alpha(self.alpha, self.family_size) - self.sampling_error
 
     def of_run(self, configuration: Mapping[str, Any]) -> Method:
         """Returns the method as the samples of a run allow it, given everything that its evidence depends on.
@@ -394,5 +399,5 @@ def _check(method: Method) -> None:
 __all__ = [
     "CERTAIN", "COMPETITORS", "DECISIONS", "GUARANTEES", "NOBODY", "UNCERTAIN", "UNDECIDED",
     "Bounds", "Certificates", "Competitors", "Method", "certify", "certify_each",
-    "certify_masses", "default_competitors", "hoped", "take", "unlisted_mass",
+    "certify_masses", "default_competitors", "hoped", "share_of_alpha", "take", "unlisted_mass",
 ]  # fmt: skip

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rsuq_cli.certificates.certificate import share_of_alpha
 from rsuq_cli.results.figures import Figures
 
 _SETTINGS: dict[str, Callable[[Figures], str]] = {
     "the data set": lambda one: one.dataset,
     "the rule": lambda one: one.rule,
     "how competitors are bounded": lambda one: one.competitors,
-    "α": lambda one: f"{one.alpha / one.family_size:g}",
+    "α": lambda one: f"{share_of_alpha(one.alpha, one.family_size):g}",
     "n": lambda one: f"{one.n:,}",
     "n0": lambda one: f"{one.n0:,}",
     "when inputs stop": lambda one: "once decided" if one.kind == "certify" and one.draws_at_max < 1 else "at n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rsuq_cli.certificates.certificate import share_of_alpha
 from rsuq_cli.console import percent_text
 from rsuq_cli.reports.figures import acr_text
 from rsuq_cli.results.figures import Figures
@@ -30,7 +31,8 @@ def guide(figures: Sequence[Figures]) -> list[str]:
         f"smoothed network keeps a right class, and stays certain of it, while the pixels move less than "
         f"{acr_text(one.acr_cc)} in l2 (CC), and it states no other digit with confidence below "
         f"{acr_text(one.acr_ncl)} (NCL): {gain} the {acr_text(one.acr_standard)} that it certifies without abstaining. "
-        f"Each statement about an input is wrong with probability at most {one.alpha / one.family_size:g}."
+        "Each statement about an input is wrong with probability at most "
+        f"{share_of_alpha(one.alpha, one.family_size):g}."
     )
     commands = [line for command, what in NEXT for line in (f"  # {what}", f"  {command.format(n=one.n)}")]
     return [said, "", "Go on with:", *commands]

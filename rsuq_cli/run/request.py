@@ -11,7 +11,14 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from rsuq_cli.certificates.certificate import COMPETITORS, GUARANTEES, Competitors, Method, default_competitors
+from rsuq_cli.certificates.certificate import (
+    COMPETITORS,
+    GUARANTEES,
+    Competitors,
+    Method,
+    default_competitors,
+    share_of_alpha,
+)
 from rsuq_cli.certificates.guarantees import RULES, Rule
 from rsuq_cli.certificates.stopping import GUARANTEE_NAMES, GuaranteeName, Stopping
 from rsuq_cli.errors import BadInput, nearest
@@ -180,7 +187,7 @@ class CertifyRequest:
     @property
     def error_budget(self) -> float:
         """The alpha of one guarantee."""
-        return self.alpha / self.family_size
+        return share_of_alpha(self.alpha, self.family_size)
 
     @property
     def ceiling(self) -> float:

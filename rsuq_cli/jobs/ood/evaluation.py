@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.certificate import CERTAIN, UNCERTAIN, Certificates, Method, certify
+from rsuq_cli.certificates.certificate import CERTAIN, UNCERTAIN, Certificates, Method, certify, share_of_alpha
 from rsuq_cli.certificates.intervals import wilson_interval
 from rsuq_cli.jobs.ood.evidence import Rejection, SideEvidence, bounded
 from rsuq_cli.ood.certified import Bounds, guaranteed, mean_bounds, no_class_bounds, rejected_bounds
@@ -45,7 +45,7 @@ class Evaluation:
     @property
     def error_budget(self) -> float:
         """The alpha of one bound."""
-        return self.alpha / self.family_size
+        return share_of_alpha(self.alpha, self.family_size)
 
     @property
     def method(self) -> Method:
