@@ -24,6 +24,8 @@ def certify(
     ctx: typer.Context,
     model: options.Model = "cnn",
     weights: options.Weights = None,
+    checkpoint: options.Checkpoint = None,
+    objective: options.Objective = None,
     untrained: options.Untrained = False,
     normalise: options.Normalise = None,
     mean: options.Mean = None,
@@ -115,6 +117,8 @@ def certify(
         given_statistics(mean, std),
         untrained=untrained,
         classes_renamed=classes_renamed,
+        checkpoint=checkpoint,
+        objective=objective,
     )
     request = CertifyRequest(
         sources=sources,

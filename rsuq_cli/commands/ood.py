@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rsuq_cli.commands import options
+from rsuq_cli.errors import BadInput
 
 
 def ood(
@@ -17,6 +18,8 @@ def ood(
     ] = None,
     model: options.Model = "cnn",
     weights: options.Weights = None,
+    checkpoint: options.Checkpoint = None,
+    objective: options.Objective = None,
     untrained: options.Untrained = False,
     normalise: options.Normalise = None,
     mean: options.Mean = None,
@@ -95,6 +98,9 @@ def ood(
         "untrained": untrained, "factory_file": None,
     }  # fmt: skip
     if run is not None:
+        for flag, value in (("--checkpoint", checkpoint), ("--objective", objective)):
+            if value is not None:
+                raise BadInput(f"both --run and {flag} are given", f"the run has settled it: leave {flag} out")
         from rsuq_cli.jobs.ood.reuse import settings_of_run
         from rsuq_cli.results.database import open_for_reading
 
@@ -104,6 +110,7 @@ def ood(
         settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"],
         normalise, given_statistics(mean, std), settings.get("assumed"),
         settings["untrained"], settings["factory_file"], classes_renamed, settings.get("recorded_classes"),
+        checkpoint, objective,
     )  # fmt: skip
     certify = CertifyRequest(
         sources=sources,

@@ -76,6 +76,14 @@ Weights = Annotated[
         show_default="newest checkpoint",
     ),
 ]
+Checkpoint = Annotated[
+    str | None,
+    what("--checkpoint", metavar="ID", help="This checkpoint: its number, or its name.", show_default="the newest"),
+]
+Objective = Annotated[
+    str | None,
+    what("--objective", metavar="NAME", help="The newest checkpoint trained for this.", show_default="any"),
+]
 Untrained = Annotated[
     bool, what("--untrained", help="Take the weights that your factory draws, though nobody trained them.")
 ]

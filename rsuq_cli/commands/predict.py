@@ -13,7 +13,8 @@ from rsuq_cli.uncertainty.measures import MEASURES
 
 # Flags that a run has settled.
 _SETTLED = (
-    "model", "untrained", "classes_renamed", "sigma", "dataset", "uncertainty", "coverage", "threshold", "rule",
+    "model", "checkpoint", "objective", "untrained", "classes_renamed", "sigma", "dataset",
+    "uncertainty", "coverage", "threshold", "rule",
     "competitors", "n0", "n", "alpha", "family_wise", "split", "seed", "noise", "image_size", "precision",
     "normalise", "mean", "std",
 )  # fmt: skip
@@ -31,6 +32,8 @@ def predict(
         Path | None,
         options.what(metavar="FILE", help="safetensors or state dict.", show_default="newest checkpoint, or the run's"),
     ] = None,
+    checkpoint: options.Checkpoint = None,
+    objective: options.Objective = None,
     untrained: options.Untrained = False,
     normalise: options.Normalise = None,
     mean: options.Mean = None,
@@ -109,6 +112,8 @@ def predict(
                 statistics=given_statistics(mean, std),
                 untrained=untrained,
                 classes_renamed=classes_renamed,
+                checkpoint=checkpoint,
+                objective=objective,
             ),
             sigma=sigma,
             n0=n0,

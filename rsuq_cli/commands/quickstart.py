@@ -35,11 +35,11 @@ def quickstart(
     from rsuq_cli.results.figures import figures
     from rsuq_cli.results.ood_queries import ood_runs
 
-    reporter, request, elsewhere = Reporter(), certify_request(n, limit, device), ood_request(n, limit, device)
-    trained(device, db, reporter)
-    outcome = certify_run(request, db, reporter)
-    trained_without_classes(device, db, reporter)
-    detection = ood_run(elsewhere, db, reporter)
+    reporter = Reporter()
+    checkpoint = trained(device, db, reporter)
+    outcome = certify_run(certify_request(n, limit, device, checkpoint), db, reporter)
+    checkpoint = trained_without_classes(device, db, reporter)
+    detection = ood_run(ood_request(n, limit, device, checkpoint), db, reporter)
     with open_for_reading(db) as results:
         every = figures(results, runs=[outcome.run_id], radii=[0, 0.25, 0.5, 0.75])
         (told,) = ood_runs(results, runs=[detection.run_id])

@@ -18,28 +18,31 @@ OOD_SETS = ("held-out", "noise:smooth", "photo-patches")
 OOD_INPUTS, OOD_SAMPLES = 100, 500
 
 
-def trained(device: str, database: str | Path | None, watcher: Watcher) -> None:
-    """Trains the quickstart's network, unless that has been done."""
-    train_run(TrainRequest(Sources(MODEL, DATASET), SIGMA, machine=Machine(device)), database, watcher)
+def trained(device: str, database: str | Path | None, watcher: Watcher) -> int:
+    """Trains the quickstart's network, unless that has been done, and returns the number of its checkpoint."""
+    request = TrainRequest(Sources(MODEL, DATASET), SIGMA, machine=Machine(device))
+    return train_run(request, database, watcher).checkpoint_id
 
 
-def trained_without_classes(device: str, database: str | Path | None, watcher: Watcher) -> None:
-    """Trains the network that two digits are held out of, unless that has been done."""
+def trained_without_classes(device: str, database: str | Path | None, watcher: Watcher) -> int:
+    """Trains the network that two digits are held out of, unless that has been done, and returns its checkpoint."""
     sources = Sources(MODEL, without(DATASET, HELD_OUT))
-    train_run(TrainRequest(sources, SIGMA, epochs=HELD_OUT_EPOCHS, machine=Machine(device)), database, watcher)
+    request = TrainRequest(sources, SIGMA, epochs=HELD_OUT_EPOCHS, machine=Machine(device))
+    return train_run(request, database, watcher).checkpoint_id
 
 
-def certify_request(n: int, limit: int | None, device: str) -> CertifyRequest:
+def certify_request(n: int, limit: int | None, device: str, checkpoint: int) -> CertifyRequest:
     """Returns the quickstart's certify run."""
     return CertifyRequest(
-        Sources(MODEL, DATASET), SIGMA, n=n, limit=limit, measures=MEASURES, coverages=(0.9,), machine=Machine(device)
-    )
+        Sources(MODEL, DATASET, checkpoint=str(checkpoint)), SIGMA, n=n, limit=limit, measures=MEASURES,
+        coverages=(0.9,), machine=Machine(device),
+    )  # fmt: skip
 
 
-def ood_request(n: int, limit: int | None, device: str) -> OodRequest:
+def ood_request(n: int, limit: int | None, device: str, checkpoint: int) -> OodRequest:
     """Returns the quickstart's out-of-distribution run: one near set and two far ones, on fewer inputs and samples."""
     certify = CertifyRequest(
-        Sources(MODEL, without(DATASET, HELD_OUT)), SIGMA, n=min(n, OOD_SAMPLES),
+        Sources(MODEL, without(DATASET, HELD_OUT), checkpoint=str(checkpoint)), SIGMA, n=min(n, OOD_SAMPLES),
         limit=min(limit or OOD_INPUTS, OOD_INPUTS), machine=Machine(device),
     )  # fmt: skip
     return OodRequest(certify, OOD_SETS, radii=(0.0, SIGMA / 2, SIGMA))

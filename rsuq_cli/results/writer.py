@@ -66,7 +66,6 @@ __all__ = [
     "finish_run",
     "load_edges",
     "load_evidence",
-    "newest_checkpoint",
     "record_checkpoint",
     "replace_samples",
     "start_audit",
@@ -101,15 +100,6 @@ def record_checkpoint(db: Database, new: NewCheckpoint, *, renewed: Sequence[str
         changes = {"file": values["file"], "history": history, "configuration": configuration}
         connection.execute(update(CHECKPOINT).where(same).values(changes))
         return int(connection.execute(select(CHECKPOINT.c.id).where(same)).scalar_one())
-
-
-def newest_checkpoint(db: Database, model: str, dataset: str, sigma: float) -> CheckpointRow | None:
-    """Returns the checkpoint recorded last for (model, dataset, sigma), None where there is none."""
-    c = CHECKPOINT.c
-    wanted = select(CHECKPOINT).where(c.model == model, c.dataset == dataset, c.sigma == finite("sigma", sigma))
-    with db.read() as connection:
-        row = connection.execute(wanted.order_by(c.created_at.desc(), c.id.desc()).limit(1)).mappings().first()
-    return None if row is None else checkpoint_row(row)
 
 
 def checkpoints_of_data(db: Database, dataset: str, sigma: float) -> list[CheckpointRow]:

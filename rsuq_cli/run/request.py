@@ -42,7 +42,8 @@ class Sources:
     of a run that is opened again.
     `untrained` takes the weights that a factory of one's own draws; `factory_file` is where its source was when a run
     recorded it, for a spec that may have been written from another working directory. `classes_renamed` matches classes
-    of other names in their order; `recorded_classes` are those of a run that is opened again.
+    of other names in their order; `recorded_classes` are those of a run that is opened again. `checkpoint` names one by
+    its number or name, `objective` takes the newest of those trained for it.
     Raises BadInput for an unknown normalisation, and where two are given.
     """
 
@@ -58,6 +59,8 @@ class Sources:
     factory_file: Path | None = None
     classes_renamed: bool = False
     recorded_classes: tuple[str, ...] | None = None
+    checkpoint: str | None = None
+    objective: str | None = None
 
     def __post_init__(self) -> None:
         # Names are kept with results, and a path of any bytes may be in them.

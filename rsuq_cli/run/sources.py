@@ -147,7 +147,7 @@ def _fitted(dataset: Dataset, name: str, model: LoadedModel, which: str, sources
 
     Raises BadInput where the network was trained for classes of other names.
     """
-    notes, warnings = [_other_data(name, model, which)] if sources.weights else [], []
+    notes, warnings = [_other_data(name, model, which)] if sources.weights or sources.checkpoint else [], []
     renamed = False
     trained = sources.recorded_classes or model.metadata.get("class_names")
     if isinstance(trained, (list, tuple)):
@@ -170,7 +170,7 @@ def _other_data(name: str, model: LoadedModel, which: str) -> str:
 def _cautions(sources: Sources, sigma: float, model: LoadedModel, found: Fingerprint, which: str) -> list[str]:
     """Returns what the weights file says of itself that does not agree with what is done with it."""
     cautions = []
-    if sources.weights and (caution := other_sigma(model, sigma)):
+    if (sources.weights or sources.checkpoint) and (caution := other_sigma(model, sigma)):
         cautions.append(caution)
     known = recorded_fingerprint(model.metadata)
     if known is not None and not known.agrees(found):

@@ -22,12 +22,12 @@ from rsuq_cli.results.writer import (
     StoredEdges,
     add_scoring,
     add_warnings,
+    checkpoints_of_data,
     evidence_without_samples,
     find_runs,
     finish_run,
     load_edges,
     load_evidence,
-    newest_checkpoint,
     record_checkpoint,
     start_run,
     store_inputs,
@@ -48,7 +48,7 @@ def counted(db: Database, table: str) -> int:
 def test_a_checkpoint_is_recorded_once_for_its_bytes(db: Database) -> None:
     first = record_checkpoint(db, CHECKPOINT)
     assert record_checkpoint(db, dataclasses.replace(CHECKPOINT, file="moved.safetensors")) == first
-    found = newest_checkpoint(db, "cnn", "digits", 0.25)
+    found = checkpoints_of_data(db, "digits", 0.25)[0]
     assert found is not None
     assert (found.id, found.file, found.configuration, found.accuracy_noisy) == (
         first,
@@ -59,16 +59,14 @@ def test_a_checkpoint_is_recorded_once_for_its_bytes(db: Database) -> None:
     assert found.created_at.endswith("+00:00")
 
 
-def test_the_newest_checkpoint_is_of_this_model_data_and_sigma(db: Database) -> None:
-    assert newest_checkpoint(db, "cnn", "digits", 0.25) is None
+def test_checkpoints_of_data_and_sigma_come_the_newest_first(db: Database) -> None:
+    assert checkpoints_of_data(db, "digits", 0.25) == []
     record_checkpoint(db, CHECKPOINT)
     newer = record_checkpoint(db, dataclasses.replace(CHECKPOINT, sha256="b" * 64))
     record_checkpoint(db, dataclasses.replace(CHECKPOINT, sha256="c" * 64, sigma=0.5))
-    record_checkpoint(db, dataclasses.replace(CHECKPOINT, sha256="d" * 64, model="mlp"))
-    found = newest_checkpoint(db, "cnn", "digits", 0.25)
-    assert found is not None
-    assert found.id == newer
-    assert newest_checkpoint(db, "cnn", "cifar10", 0.25) is None
+    other = record_checkpoint(db, dataclasses.replace(CHECKPOINT, sha256="d" * 64, model="mlp"))
+    assert [row.id for row in checkpoints_of_data(db, "digits", 0.25)] == [other, newer, 1]
+    assert checkpoints_of_data(db, "cifar10", 0.25) == []
 
 
 # Runs

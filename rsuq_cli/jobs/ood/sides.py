@@ -30,6 +30,7 @@ from rsuq_cli.results.database import open_for_lookup
 from rsuq_cli.results.ood_writer import newest_held_out_checkpoint
 from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.run.network.own import is_of
+from rsuq_cli.run.network.weights import checkpoint_named
 from rsuq_cli.run.ready import Part
 from rsuq_cli.run.request import Sources
 
@@ -126,25 +127,28 @@ def _held_out_dataset(
         metadata = read_metadata(file) if file.suffix == ".safetensors" else None
         recorded = metadata.dataset if metadata else None
     else:
-        is_of_model = _telling(sources.model)
+        is_of_model = _telling(sources.model, sources.objective)
         with open_for_lookup(database) as db:
-            checkpoint = db and newest_held_out_checkpoint(db, is_of_model, dataset + SEPARATOR, suffix, sigma)
-            recorded = checkpoint.dataset if checkpoint else None
+            if sources.checkpoint is not None:
+                recorded = checkpoint_named(db, sources.checkpoint).dataset
+            else:
+                checkpoint = db and newest_held_out_checkpoint(db, is_of_model, dataset + SEPARATOR, suffix, sigma)
+                recorded = checkpoint.dataset if checkpoint else None
     if recorded is not None and held_out_name(recorded):
         return recorded.removesuffix(suffix)
-    named = f" --dataset {sources.dataset}" if sources.dataset != "digits" else ""
+    data = f" --dataset {sources.dataset}" if sources.dataset != "digits" else ""
     raise BadInput(
         f"no checkpoint of {sources.model} for {dataset} at sigma {sigma:g} was trained with classes held out",
-        f"train it: rsuq train --model {sources.model}{named} --sigma {sigma:g} --hold-out-classes 0,1",
+        f"train it: rsuq train --model {sources.model}{data} --sigma {sigma:g} --hold-out-classes 0,1",
     )
 
 
-def _telling(model: str) -> Callable[[CheckpointRow], bool]:
+def _telling(model: str, objective: str | None) -> Callable[[CheckpointRow], bool]:
     """Returns what tells whether a checkpoint is of a model: by name in the zoo, by file for a user's own."""
     if not is_custom(model):
-        return lambda row: row.model == model
+        return lambda row: row.model == model and objective in (None, row.objective)
     origin = origin_of(model)
-    return lambda row: is_of(row, origin, model)
+    return lambda row: is_of(row, origin, model) and objective in (None, row.objective)
 
 
 def overlaps(dataset: Dataset, side_list: Sequence[Side]) -> list[str]:

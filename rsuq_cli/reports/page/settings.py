@@ -91,7 +91,7 @@ def certify_commands(run: RunRow, scorings: Sequence[Figures]) -> list[str]:
         return []
     dataset, image_size = data_of(run)
     shared = {
-        "--model": run.model, "--dataset": dataset, "--image-size": image_size,
+        "--model": run.model, "--checkpoint": run.checkpoint_id, "--dataset": dataset, "--image-size": image_size,
         "--sigma": repr(run.sigma), "--n0": run.n0, "--n": run.n,
         "--split": run.split, "--skip": run.skip, "--limit": run.subset_limit, "--seed": run.seed,
         "--device": run.device, "--precision": run.precision,
