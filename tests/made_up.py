@@ -8,7 +8,8 @@ import numpy as np
 
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, encode
-from rsuq_cli.readings.scoring import LabelledEvidence, Scored, sample_rows
+from rsuq_cli.readings.pages import LabelledEvidence
+from rsuq_cli.readings.scoring import Scored, sample_rows
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import EvidenceRow, NewRun, NewScoring, SampleRow
 from rsuq_cli.results.writer import add_scoring, finish_run, start_run, store_inputs, store_samples

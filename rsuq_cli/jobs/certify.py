@@ -16,7 +16,8 @@ from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.subset import Subset, subset
 from rsuq_cli.errors import BadInput
-from rsuq_cli.readings.scoring import Decider, LabelledEvidence, Scored, sample_rows, score_stored
+from rsuq_cli.readings.pages import LabelledEvidence
+from rsuq_cli.readings.scoring import Decider, Scored, sample_rows, score_stored
 from rsuq_cli.readings.standing import standing_of
 from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.rows import EvidenceRow, NewScoring

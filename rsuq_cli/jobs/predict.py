@@ -26,7 +26,8 @@ from rsuq_cli.datasets.single_image import position_in, read_image
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.loading import LoadedModel
-from rsuq_cli.readings.scoring import Decider, LabelledEvidence, Scored, sample_rows
+from rsuq_cli.readings.pages import LabelledEvidence
+from rsuq_cli.readings.scoring import Decider, Scored, sample_rows
 from rsuq_cli.results.database import open_for_reading
 from rsuq_cli.results.location import locate
 from rsuq_cli.results.rows import RunRow, SampleRow

@@ -14,9 +14,10 @@ import numpy as np
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, UnknownThreshold
 from rsuq_cli.errors import BadInput, RunIncomplete
+from rsuq_cli.readings.pages import Plan
 from rsuq_cli.readings.request import RescoreRequest
 from rsuq_cli.readings.scoring import Scored, score_stored
-from rsuq_cli.readings.sweep import Plan, SweepPoint, best_measures, best_thresholds, sweep
+from rsuq_cli.readings.sweep import SweepPoint, best_measures, best_thresholds, sweep
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import NewScoring, RunRow
 from rsuq_cli.results.runs import run_row

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
-from rsuq_cli.certificates.certificate import Method, certify
-from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, UnknownThreshold, counts_at_some, decode
+from rsuq_cli.certificates.certificate import Method
+from rsuq_cli.certificates.evidence import MeasureEdges, UnknownThreshold
+from rsuq_cli.readings.pages import Plan, certificates, pages
 from rsuq_cli.readings.scoring import stored_certificates
 from rsuq_cli.readings.totals import Array, Counter, Integers, Totals
 from rsuq_cli.results.database import Database
@@ -25,9 +25,6 @@ from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.runs import run_row
 from rsuq_cli.results.writer import load_edges, load_evidence
-
-# Cells of histograms that are decoded at a time: bounds the memory, for a thousand classes too.
-_CELLS = 4_000_000
 
 
 class Detail(NamedTuple):
@@ -121,35 +118,32 @@ def _of_run(
     radii = {key: _radii(db, run, key, stored, detail.radii) for key, stored in groups.items()}
     edges = {measure: MeasureEdges(*stored) for measure, stored in load_edges(db, run_id).items()}
     chosen = {key: _chosen(edges.get(key.measure), stored, detail) for key, stored in groups.items()}
-    sweeps = [_Sweep(key, at, _counter(run, radii[key], run.finished, detail)) for key, at in chosen.items() if len(at)]
+    sweeps = [
+        _Sweep(
+            key,
+            Plan(key.measure, edges[key.measure], at, _method(run, key)),
+            _counter(run, radii[key], run.finished, detail),
+        )
+        for key, at in chosen.items()
+        if len(at)
+    ]
     if run.finished and sweeps:
-        for sweep, totals in _swept(db, run, sweeps, advance):
-            reading = _over_edges(run, sweep.key, edges[sweep.key.measure], sweep.positions, totals, groups[sweep.key])
+        _sweep(db, run, sweeps, advance)
+        for key, plan, counter in sweeps:
+            reading = _over_edges(run, key, plan, counter.totals(), groups[key])
             if reading:
-                yield sweep.key, reading
-                radii.pop(sweep.key)
+                yield key, reading
+                radii.pop(key)
     for key, left in radii.items():
         yield key, _over_rows(db, run, key, groups[key], left, detail)
 
 
-@dataclass(frozen=True)
-class _Sweep:
-    """A reading under way: which edges of its measure are taken."""
+class _Sweep(NamedTuple):
+    """A reading under way."""
 
     key: Key
-    positions: Integers
+    plan: Plan
     counter: Counter
-
-    def add(self, run: RunRow, index: Integers, label: Integers, histograms: Sequence[Mapping[str, Histogram]]) -> None:
-        own = [one[self.key.measure] for one in histograms]
-        selection, estimation = (
-            counts_at_some(
-                np.stack([one[stream] for one in own]), self.positions, np.array([o.unanswered[stream] for o in own])
-            )
-            for stream in (0, 1)
-        )
-        method = _method(run, self.key)
-        self.counter.add(index, label, certify(selection, estimation, method))
 
 
 def _method(run: RunRow, key: Key) -> Method:
@@ -157,22 +151,13 @@ def _method(run: RunRow, key: Key) -> Method:
     return method.of_run(run.configuration)
 
 
-def _swept(
-    db: Database, run: RunRow, sweeps: Sequence[_Sweep], advance: Callable[[int], None]
-) -> list[tuple[_Sweep, Totals]]:
-    measures = {sweep.key.measure for sweep in sweeps}
-    evidence = load_evidence(db, run.id)
-    page = 1
-    while rows := list(islice(evidence, page)):
-        histograms = [decode(row.counts, measures) for row in rows]
-        index = np.array([row.input_index for row in rows])
-        label = np.array([row.label for row in rows])
-        for sweep in sweeps:
-            sweep.add(run, index, label, histograms)
-        advance(len(rows))
-        largest = max((one.estimation.size for one in histograms[0].values()), default=1)
-        page = max(1, min(256, _CELLS // largest))
-    return [(sweep, sweep.counter.totals()) for sweep in sweeps]
+def _sweep(db: Database, run: RunRow, sweeps: Sequence[_Sweep], advance: Callable[[int], None]) -> None:
+    """Counts the certificates of all inputs, for every reading in one pass over the evidence."""
+    plans = [sweep.plan for sweep in sweeps]
+    for page in pages(load_evidence(db, run.id), {plan.measure for plan in plans}):
+        for place, found in certificates(page, plans):
+            sweeps[place].counter.add(page.inputs, page.labels, found)
+        advance(len(page.evidence))
 
 
 def _chosen(edges: MeasureEdges | None, stored: Sequence[Figures], detail: Detail) -> Integers:
@@ -190,12 +175,12 @@ def _chosen(edges: MeasureEdges | None, stored: Sequence[Figures], detail: Detai
     return np.union1d(must, spread.round().astype(np.int64))
 
 
-def _over_edges(
-    run: RunRow, key: Key, edges: MeasureEdges, at: Integers, totals: Totals, stored: Sequence[Figures]
-) -> Reading | None:
+def _over_edges(run: RunRow, key: Key, plan: Plan, totals: Totals, stored: Sequence[Figures]) -> Reading | None:
+    edges = plan.edges
     by_edge = {edges.position(one.threshold): one for one in stored if one.threshold is not None}
     positions = tuple(
-        Position(float(edges.edges[edge]), float(edges.coverages[edge]), by_edge.get(int(edge))) for edge in at
+        Position(float(edges.edges[edge]), float(edges.coverages[edge]), by_edge.get(int(edge)))
+        for edge in plan.positions
     )
     if all(_agrees(totals, i, position.figures) for i, position in enumerate(positions) if position.figures):
         return Reading(run, key, positions, (totals,), from_evidence=True)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rsuq_cli.certificates.certificate import Method
-from rsuq_cli.certificates.evidence import MeasureEdges, decode
+from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.errors import DatabaseError
-from rsuq_cli.readings.scoring import LabelledEvidence, Scored, sample_rows
+from rsuq_cli.readings.pages import decoded
+from rsuq_cli.readings.scoring import Scored, sample_rows
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import SampleRow
 from rsuq_cli.results.schema import SCHEMA_HEAD, back_up
@@ -115,10 +116,7 @@ def _wrong(db: Database, scoring: Mapping[str, Any], edges: Mapping[str, Measure
 
 def _again(page: list[Suspect], scored: Scored, edges: Mapping[str, MeasureEdges], run_id: int) -> list[SampleRow]:
     try:
-        inputs = [
-            LabelledEvidence(one.stored.input_index, one.stored.label, decode(one.counts, {scored.measure}))
-            for one in page
-        ]
+        inputs = [decoded(one.stored.input_index, one.stored.label, one.counts, {scored.measure}) for one in page]
         return sample_rows(inputs, [scored], edges)
     except (ValueError, LookupError) as error:
         raise DatabaseError(f"the evidence of run {run_id} is damaged: {error}", "restore a backup") from error

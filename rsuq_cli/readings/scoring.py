@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method, certify
-from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, decode, stacked
+from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, stacked
 from rsuq_cli.certificates.stopping import Stopping
+from rsuq_cli.readings.pages import LabelledEvidence, pages
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import SampleRow
 from rsuq_cli.results.writer import evidence_without_samples, store_samples
 
-_PAGE = 256
 CERTIFICATE = tuple(field.name for field in fields(Certificates) if field.name != "bounds")
 
 
@@ -32,14 +31,6 @@ class Scored(NamedTuple):
     measure: str
     threshold: float
     method: Method
-
-
-class LabelledEvidence(NamedTuple):
-    """The histograms of one input, by measure, and its label."""
-
-    input_index: int
-    label: int
-    histograms: Mapping[str, Histogram]
 
 
 def sample_rows(
@@ -79,10 +70,8 @@ class Decider:
 
 def score_stored(db: Database, run_id: int, scored: Scored, edges: Mapping[str, MeasureEdges]) -> None:
     """Makes and stores the certificates of one scoring for all stored evidence that has none of it yet."""
-    stored = evidence_without_samples(db, run_id, scored.scoring_id)
-    while page := list(islice(stored, _PAGE)):
-        inputs = [LabelledEvidence(r.input_index, r.label, decode(r.counts, {scored.measure})) for r in page]
-        store_samples(db, sample_rows(inputs, [scored], edges))
+    for page in pages(evidence_without_samples(db, run_id, scored.scoring_id), {scored.measure}):
+        store_samples(db, sample_rows(page.evidence, [scored], edges))
 
 
 def stored_certificates(columns: Mapping[str, npt.NDArray[Any]]) -> Certificates:

@@ -10,19 +10,18 @@ ball says nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.certificate import Certificates, Method, certify_each
+from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.definitions import CURVES, Measured, shares
-from rsuq_cli.certificates.evidence import Counts, MeasureEdges, counts_at_all, counts_at_some, decode
 from rsuq_cli.certificates.intervals import Share, wilson_interval
 from rsuq_cli.errors import BadInput
+from rsuq_cli.readings.pages import Plan, certificates, pages
 from rsuq_cli.readings.request import Best
 from rsuq_cli.readings.totals import Counter, Totals
 from rsuq_cli.results.database import Database
@@ -31,18 +30,6 @@ from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.writer import load_evidence
 
 Integers = npt.NDArray[np.int64]
-# Cells of a measure's histograms that are worked on at a time: few enough to stay in the processor's cache.
-_CELLS = 200_000
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One measure read in one way, at the bin edges `positions` `[T]`, ascending."""
-
-    measure: str
-    edges: MeasureEdges
-    positions: Integers
-    method: Method
 
 
 @dataclass(frozen=True)
@@ -79,9 +66,9 @@ class SweepPoint(Measured):
 def sweep(db: Database, run: RunRow, plans: Sequence[Plan], radii: Sequence[float]) -> list[SweepPoint]:
     """Returns the figures at every threshold of every plan, over all inputs, with curves at `radii` in pixel units."""
     counters = [_counter(radii) for _ in plans]
-    for page in _pages(db, run.id, {plan.measure for plan in plans}):
-        for place, certificates in _certificates(page, plans):
-            counters[place].add(page.inputs, page.labels, certificates)
+    for page in pages(load_evidence(db, run.id), {plan.measure for plan in plans}):
+        for place, found in certificates(page, plans):
+            counters[place].add(page.inputs, page.labels, found)
     return [
         _point(run, plan, totals, at, radii)
         for plan, totals in zip(plans, [counter.totals() for counter in counters], strict=True)
@@ -167,67 +154,17 @@ def _counted(
     """Returns the totals of the choosing half and of the reporting half; none where a half is empty."""
     halves = [[_counter(radii) for _ in plans] for _ in range(2)]
     filled = [False, False]
-    for page in _pages(db, run.id, {plan.measure for plan in plans}):
+    for page in pages(load_evidence(db, run.id), {plan.measure for plan in plans}):
         choosing = in_choosing_half(page.inputs)
         for half, inside in enumerate((choosing, ~choosing)):
             if not inside.any():
                 continue
             filled[half] = True
-            for place, certificates in _certificates(page.where(inside), plans):
-                halves[half][place].add(page.inputs[inside], page.labels[inside], certificates)
+            part = page.where(inside)
+            for place, found in certificates(part, plans):
+                halves[half][place].add(part.inputs, part.labels, found)
     first, second = ([c.totals() for c in half] if full else [] for half, full in zip(halves, filled, strict=True))
     return first, second
-
-
-class _Page(NamedTuple):
-    """Evidence of some inputs: numbers and labels `[N]`, and for each measure the two histograms `[N, K, bins]`.
-
-    `unanswered` `[N]` counts, for the same two streams, the samples that are in no bin.
-    """
-
-    inputs: Integers
-    labels: Integers
-    histograms: Mapping[str, tuple[Integers, Integers]]
-    unanswered: tuple[Integers, Integers]
-
-    def where(self, inside: npt.NDArray[np.bool_]) -> _Page:
-        kept = {name: (first[inside], second[inside]) for name, (first, second) in self.histograms.items()}
-        first, second = self.unanswered
-        return _Page(self.inputs[inside], self.labels[inside], kept, (first[inside], second[inside]))
-
-
-def _pages(db: Database, run_id: int, measures: set[str]) -> Iterator[_Page]:
-    evidence = load_evidence(db, run_id)
-    size = 1
-    while rows := list(islice(evidence, size)):
-        decoded = [decode(row.counts, measures) for row in rows]
-        stacked = {
-            name: (np.stack([one[name][0] for one in decoded]), np.stack([one[name][1] for one in decoded]))
-            for name in measures
-        }
-        first, second = np.array([next(iter(one.values())).unanswered for one in decoded]).T
-        inputs, labels = np.array([row.input_index for row in rows]), np.array([row.label for row in rows])
-        yield _Page(inputs, labels, stacked, (first, second))
-        size = max(1, min(256, _CELLS // max(one.estimation.size for one in decoded[0].values())))
-
-
-def _certificates(page: _Page, plans: Sequence[Plan]) -> Iterator[tuple[int, Certificates]]:
-    """Yields each plan's place and certificates `[N, T]`; what several rules share is computed once."""
-    together: dict[tuple[str, bytes], list[int]] = {}
-    for place, plan in enumerate(plans):
-        together.setdefault((plan.measure, plan.positions.tobytes()), []).append(place)
-    for (measure, _), places in together.items():
-        first, second = (
-            _votes(one, plans[places[0]].positions, unanswered)
-            for one, unanswered in zip(page.histograms[measure], page.unanswered, strict=True)
-        )
-        yield from zip(places, certify_each(first, second, [plans[place].method for place in places]), strict=True)
-
-
-def _votes(histograms: Integers, positions: Integers, unanswered: Integers) -> Counts:
-    if len(positions) == histograms.shape[-1] - 1:
-        return counts_at_all(histograms, unanswered)  # a view; picking edges copies
-    return counts_at_some(histograms, positions, unanswered)
 
 
 def _counter(radii: Sequence[float]) -> Counter:

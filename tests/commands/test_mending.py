@@ -17,7 +17,8 @@ from rsuq_cli.certificates import bounds
 from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, encode
 from rsuq_cli.readings.mending import wrong_certificates
-from rsuq_cli.readings.scoring import LabelledEvidence, Scored, sample_rows
+from rsuq_cli.readings.pages import LabelledEvidence
+from rsuq_cli.readings.scoring import Scored, sample_rows
 from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
 from rsuq_cli.results.rows import EvidenceRow, NewRun, NewScoring
 from rsuq_cli.results.writer import add_scoring, finish_run, start_run, store_inputs

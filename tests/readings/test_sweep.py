@@ -15,8 +15,9 @@ from rsuq_cli.certificates.evidence import Counts, MeasureEdges, counts_at, deco
 from rsuq_cli.certificates.figures import figures as figures_of
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.rescore import store_scorings, sweep_points
+from rsuq_cli.readings.pages import Plan
 from rsuq_cli.readings.request import Best, RescoreRequest
-from rsuq_cli.readings.sweep import Plan, best_measures, best_thresholds, in_choosing_half
+from rsuq_cli.readings.sweep import best_measures, best_thresholds, in_choosing_half
 from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.figures import selected_figures
 from rsuq_cli.results.runs import run_row
