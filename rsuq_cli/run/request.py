@@ -21,6 +21,7 @@ from rsuq_cli.certificates.certificate import (
 )
 from rsuq_cli.certificates.guarantees import RULES, Rule
 from rsuq_cli.certificates.stopping import GUARANTEE_NAMES, GuaranteeName, Stopping
+from rsuq_cli.datasets.names import parted
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.models.statistics import Statistics, check_named
 from rsuq_cli.results.names import NO_LABELS, Labels
@@ -43,8 +44,8 @@ class Sources:
     `untrained` takes the weights that a factory of one's own draws; `factory_file` is where its source was when a run
     recorded it, for a spec that may have been written from another working directory. `classes_renamed` matches classes
     of other names in their order; `recorded_classes` are those of a run that is opened again. `checkpoint` names one by
-    its number or name, `objective` takes the newest of those trained for it.
-    Raises BadInput for an unknown normalisation, and where two are given.
+    its number or name, `objective` takes the newest of those trained for it. `NAME@16` is NAME with `image_size` 16.
+    Raises BadInput for an unknown normalisation, and where two normalisations or sizes are given.
     """
 
     model: str
@@ -66,10 +67,21 @@ class Sources:
         # Names are kept with results, and a path of any bytes may be in them.
         object.__setattr__(self, "model", spelled(self.model))
         object.__setattr__(self, "dataset", spelled(self.dataset))
+        self._take_size_apart()
         if self.normalise is not None:
             check_named(self.normalise)
             if self.statistics is not None:
                 raise BadInput("both --normalise and --mean are given", "give one of them")
+
+    def _take_size_apart(self) -> None:
+        """Reads a name as results are kept under it: `NAME@16` is NAME with images of 16×16."""
+        dataset, image_size = parted(self.dataset)
+        if image_size is None:
+            return
+        if self.image_size not in (None, image_size):
+            raise BadInput(f"{self.dataset} and --image-size {self.image_size} name two sizes", "give one of them")
+        object.__setattr__(self, "dataset", dataset)
+        object.__setattr__(self, "image_size", image_size)
 
 
 class Machine(NamedTuple):

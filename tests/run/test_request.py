@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,3 +114,14 @@ def test_family_wise_counts_every_guarantee_that_is_printed_for_an_input() -> No
 def test_rules_that_compare_classes_bound_them_one_by_one(rule: str, competitors: str) -> None:
     assert request(rule=rule).method == Method(0.25, 0.001, rule, competitors, 1)  # type: ignore[arg-type]
     assert request(rule=rule, competitors="auto").method.competitors == "auto"
+
+
+def test_a_data_set_may_be_named_as_its_results_are_kept(tmp_path: Path) -> None:
+    assert (Sources("cnn", "digits@16").dataset, Sources("cnn", "digits@16").image_size) == ("digits", 16)
+    assert Sources("cnn", "digits@16", image_size=16) == Sources("cnn", "digits", image_size=16)
+    folder = f"folder:{tmp_path}/pets@16"
+    assert Sources("cnn", folder) == Sources("cnn", f"folder:{tmp_path}/pets", image_size=16)
+    (tmp_path / "pets@16").mkdir()  # what is there as it is written is never taken apart
+    assert (Sources("cnn", folder).dataset, Sources("cnn", folder).image_size) == (folder, None)
+    with pytest.raises(BadInput, match="two sizes"):
+        Sources("cnn", "digits@16", image_size=8)
