@@ -34,7 +34,7 @@ from rsuq_cli.results.rows import RunRow, SampleRow
 from rsuq_cli.results.runs import list_runs
 from rsuq_cli.results.selection import Selection, chosen_scorings
 from rsuq_cli.results.writer import load_edges
-from rsuq_cli.run.configuration import recorded_fingerprint
+from rsuq_cli.run.configuration import CALIBRATION_IMAGES, recorded_fingerprint, without
 from rsuq_cli.run.edges import bins_of, run_edges, serves
 from rsuq_cli.run.network.recorded_normalisation import NORMALISATION, recorded, same_normalisation
 from rsuq_cli.run.ready import Inputs, open_request
@@ -268,8 +268,9 @@ def _known_edges(
     same = {
         "model": opened.model.spec, "weights_sha256": opened.model.weights_sha256,
         "source_sha256": opened.model.source_sha256, CALIBRATION: calibration_sha256(opened.dataset),
-        "dataset": opened.dataset_name, "sigma": request.sigma,
-        "seed": request.seed, "noise": request.noise, "device": sampling.device.type, "precision": sampling.precision,
+        CALIBRATION_IMAGES: opened.dataset.load("calibration").sha256(), "dataset": opened.dataset_name,
+        "sigma": request.sigma, "seed": request.seed, "noise": request.noise, "device": sampling.device.type,
+        "precision": sampling.precision,
     } | recorded(opened.model.normalisation)  # fmt: skip
     with open_for_reading(database) as db:
         for run in reversed(list_runs(db)):
@@ -284,7 +285,10 @@ def _is_of(run: RunRow, opened: Opened, same: Mapping[str, Any]) -> bool:
     """Returns whether a run has these settings, and its network gave the answers of the one that is open."""
     if not same_normalisation(run.configuration, same):
         return False
-    if any(run.configuration.get(name) != value for name, value in same.items() if name != NORMALISATION):
+    compared = without(same, NORMALISATION, CALIBRATION_IMAGES)
+    if any(run.configuration.get(name) != value for name, value in compared.items()):
         return False
+    if run.configuration.get(CALIBRATION_IMAGES, same[CALIBRATION_IMAGES]) != same[CALIBRATION_IMAGES]:
+        return False  # it says nothing where it is from before they were recorded
     known = recorded_fingerprint(run.configuration)
     return not is_custom(run.model) if known is None else known.agrees(opened.fingerprint)

@@ -15,6 +15,8 @@ from rsuq_cli.run.network.recorded_normalisation import NORMALISATION, tells_apa
 
 # What the network computes.
 FINGERPRINT = "fingerprint"
+# What the images that calibrate look like; their numbers alone do not tell that a file was replaced.
+CALIBRATION_IMAGES = "calibration_images_sha256"
 # Where the source of a user's own network was.
 FACTORY_FILE = "factory_file"
 
@@ -24,7 +26,12 @@ def hashed_part(configuration: Mapping[str, Any]) -> dict[str, Any]:
     # The size of the images is in the data set's name, and what a file holds counts, not where it lies; the usual
     # normalisation was not always recorded.
     ignored = {IMAGE_SIZE, FACTORY_FILE} | (set() if tells_apart(configuration) else {NORMALISATION})
-    return {name: value for name, value in configuration.items() if name not in ignored}
+    return without(configuration, *ignored)
+
+
+def without(configuration: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Returns a configuration without some of its parts."""
+    return {name: value for name, value in configuration.items() if name not in names}
 
 
 def recorded_fingerprint(configuration: Mapping[str, Any]) -> Fingerprint | None:

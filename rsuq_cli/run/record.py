@@ -16,7 +16,7 @@ from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.models.checkpoints import library_versions
 from rsuq_cli.results.rows import NewRun
-from rsuq_cli.run.configuration import FACTORY_FILE, FINGERPRINT, hashed_part
+from rsuq_cli.run.configuration import CALIBRATION_IMAGES, FACTORY_FILE, FINGERPRINT, hashed_part
 from rsuq_cli.run.data import IMAGE_SIZE
 from rsuq_cli.run.network.recorded_normalisation import recorded
 from rsuq_cli.run.request import CertifyRequest
@@ -45,6 +45,7 @@ def configuration_of(
         IMAGE_SIZE: opened.image_size,
         "split": request.split,
         CALIBRATION: calibration_sha256(opened.dataset),
+        CALIBRATION_IMAGES: opened.dataset.load("calibration").sha256(),
         "calibration_samples": SAMPLES,
         "sigma": request.sigma,
         "n0": request.n0,

@@ -108,6 +108,16 @@ def test_a_threshold_between_the_bins_is_another_run(sample: Sample) -> None:
     assert (record["run_id"], record["threshold"]) == (2, pytest.approx(0.43215))
 
 
+def test_other_calibration_images_under_the_same_numbers_are_another_run(blobs: Sample, place: Place) -> None:
+    """The threshold of the old images would be shown as one that was calibrated on the new ones."""
+    first = certify(blobs)
+    arrays = blob_arrays()
+    write_npz(place.work / "blobs.npz", **arrays | {"x_train": arrays["x_train"][..., ::-1].copy()})
+    result = rsuq("certify", *blobs.flags, *spread(CERTIFY))
+    assert "the calibration images of run 1 were others: this is a new run" in result.stderr
+    assert certify(blobs)["run_id"] == first["run_id"] + 1
+
+
 def bins(place: Place, run_id: int) -> dict[float, float]:
     """Returns the calibrated coverage of each bin edge of the entropy."""
     (stored,) = query(

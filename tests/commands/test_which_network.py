@@ -61,13 +61,17 @@ def project(place: Place) -> Project:
     return Project(place.work)
 
 
+# What runs of the first releases do not record.
+LATER = ("fingerprint", "image_size", "calibration_images_sha256")
+
+
 def forget_fingerprints(database: Path) -> None:
     """Makes the runs of a database what they were before fingerprints were recorded."""
     import hashlib
 
     with closing(sqlite3.connect(database)) as connection:
         for run_id, text in connection.execute("SELECT id, configuration FROM run").fetchall():
-            configuration = {k: v for k, v in json.loads(text).items() if k not in ("fingerprint", "image_size")}
+            configuration = {k: v for k, v in json.loads(text).items() if k not in LATER}
             digest = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
             values = (json.dumps(configuration), digest, run_id)
             connection.execute("UPDATE run SET configuration = ?, configuration_hash = ? WHERE id = ?", values)

@@ -17,7 +17,7 @@ from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.runs import list_runs
 from rsuq_cli.results.writer import configurations_of
-from rsuq_cli.run.configuration import FINGERPRINT, hashed_part, recorded_fingerprint
+from rsuq_cli.run.configuration import CALIBRATION_IMAGES, FINGERPRINT, hashed_part, recorded_fingerprint, without
 from rsuq_cli.run.watcher import Watcher
 
 
@@ -26,22 +26,31 @@ def recognised(db: Database, configuration: dict[str, Any], watcher: Watcher, *,
 
     The answers to the probes differ from machine to machine in their last digits, so those that are on record stand.
     Without such a run it is returned as it is, and a line says so where a run has the same weights and file, and is of
-    another network. With `fresh`, only a run that has a fingerprint on record will do.
+    another network, or was calibrated on other images. With `fresh`, only a run that has a fingerprint on record will
+    do.
     """
     own = recorded_fingerprint(configuration)
     assert own is not None
     wanted = _other_parts(json.loads(json.dumps(configuration)))
+    images = wanted.pop(CALIBRATION_IMAGES)
     others: list[str] = []
     for run_id, stored in configurations_of(db, configuration["kind"], configuration["model"], configuration["sigma"]):
-        if _other_parts(stored) != wanted:
+        parts = _other_parts(stored)
+        # A run from before they were recorded has what it had.
+        calibrated_on = parts.pop(CALIBRATION_IMAGES, None)
+        if parts != wanted:
             continue
+        if calibrated_on not in (None, images):
+            others.append(f"the calibration images of run {run_id} were others: this is a new run")
+            continue
+        same = without(configuration, CALIBRATION_IMAGES) if calibrated_on is None else configuration
         known = recorded_fingerprint(stored)
         if known is None:
             if not is_custom(configuration["model"]):
-                return configuration if fresh else _without_fingerprint(configuration)
+                return configuration if fresh else without(same, FINGERPRINT)
             others.append(f"run {run_id} is from before what a network computes was recorded: this is a new run")
         elif known.agrees(own):
-            return configuration | {FINGERPRINT: stored[FINGERPRINT]}
+            return same | {FINGERPRINT: stored[FINGERPRINT]}
         else:
             others.append(
                 f"run {run_id} has the same weights and file, but its network computed something else: "
@@ -90,8 +99,4 @@ def other_classes(db: Database, configuration: Mapping[str, Any], classes: Seque
 
 
 def _other_parts(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    return _without_fingerprint(hashed_part(configuration))
-
-
-def _without_fingerprint(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in configuration.items() if name != FINGERPRINT}
+    return without(hashed_part(configuration), FINGERPRINT)
