@@ -71,6 +71,12 @@ def _isolate(monkeypatch: pytest.MonkeyPatch, root: Path) -> Place:
     return Place(root, work, work / "rsuq.db")
 
 
+@pytest.fixture(autouse=True)
+def _no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe has no width: a test that wants one says so. Those who run tests side by side give theirs one."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
     """A home, a working directory and a database of the test's own, in force."""

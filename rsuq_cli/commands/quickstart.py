@@ -26,7 +26,13 @@ def quickstart(
     from rsuq_cli.console import Reporter, print_text
     from rsuq_cli.jobs.certify import certify_run
     from rsuq_cli.jobs.ood.run import ood_run
-    from rsuq_cli.jobs.quickstart import certify_request, ood_request, trained, trained_without_classes
+    from rsuq_cli.jobs.quickstart import (
+        certify_request,
+        of_checkpoint,
+        ood_request,
+        trained,
+        trained_without_classes,
+    )
     from rsuq_cli.reports.comparison import comparison_table, curve_table
     from rsuq_cli.reports.ood.summary import MORE, reading, summary_table
     from rsuq_cli.reports.ood.view import View
@@ -36,10 +42,11 @@ def quickstart(
     from rsuq_cli.results.ood_queries import ood_runs
 
     reporter = Reporter()
-    checkpoint = trained(device, db, reporter)
-    outcome = certify_run(certify_request(n, limit, device, checkpoint), db, reporter)
-    checkpoint = trained_without_classes(device, db, reporter)
-    detection = ood_run(ood_request(n, limit, device, checkpoint), db, reporter)
+    # Both are refused, where they have to be, before anything is trained.
+    certify, ood = certify_request(n, limit, device), ood_request(n, limit, device)
+    outcome = certify_run(of_checkpoint(certify, trained(device, db, reporter)), db, reporter)
+    without_classes = of_checkpoint(ood.certify, trained_without_classes(device, db, reporter))
+    detection = ood_run(replace(ood, certify=without_classes), db, reporter)
     with open_for_reading(db) as results:
         every = figures(results, runs=[outcome.run_id], radii=[0, 0.25, 0.5, 0.75])
         (told,) = ood_runs(results, runs=[detection.run_id])

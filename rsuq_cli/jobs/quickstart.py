@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rsuq_cli.datasets.names import without
@@ -31,18 +32,22 @@ def trained_without_classes(device: str, database: str | Path | None, watcher: W
     return train_run(request, database, watcher).checkpoint_id
 
 
-def certify_request(n: int, limit: int | None, device: str, checkpoint: int) -> CertifyRequest:
+def certify_request(n: int, limit: int | None, device: str) -> CertifyRequest:
     """Returns the quickstart's certify run."""
     return CertifyRequest(
-        Sources(MODEL, DATASET, checkpoint=str(checkpoint)), SIGMA, n=n, limit=limit, measures=MEASURES,
-        coverages=(0.9,), machine=Machine(device),
-    )  # fmt: skip
+        Sources(MODEL, DATASET), SIGMA, n=n, limit=limit, measures=MEASURES, coverages=(0.9,), machine=Machine(device)
+    )
 
 
-def ood_request(n: int, limit: int | None, device: str, checkpoint: int) -> OodRequest:
+def ood_request(n: int, limit: int | None, device: str) -> OodRequest:
     """Returns the quickstart's out-of-distribution run: one near set and two far ones, on fewer inputs and samples."""
     certify = CertifyRequest(
-        Sources(MODEL, without(DATASET, HELD_OUT), checkpoint=str(checkpoint)), SIGMA, n=min(n, OOD_SAMPLES),
+        Sources(MODEL, without(DATASET, HELD_OUT)), SIGMA, n=min(n, OOD_SAMPLES),
         limit=min(limit or OOD_INPUTS, OOD_INPUTS), machine=Machine(device),
     )  # fmt: skip
     return OodRequest(certify, OOD_SETS, radii=(0.0, SIGMA / 2, SIGMA))
+
+
+def of_checkpoint(request: CertifyRequest, checkpoint: int) -> CertifyRequest:
+    """Returns the request for a checkpoint, whatever else was trained for the same model and data."""
+    return replace(request, sources=replace(request.sources, checkpoint=str(checkpoint)))
