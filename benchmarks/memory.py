@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -37,7 +38,7 @@ def peak(run: Callable[[], object], device: torch.device) -> float:
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         run()
-    results = profiled.profiler.kineto_results  # type: ignore[union-attr]
+    results = profiled.profiler.kineto_results
     changes = [event for event in results.events() if event.name() == "[memory]"]
     held = most = 0
     for event in sorted(changes, key=lambda event: event.start_ns()):
@@ -74,10 +75,10 @@ def main() -> None:
     device = resolve_device(args.device)
     print(f"{device}, torch {torch.__version__}; MiB at one time")
     for name in args.models.split(","):
-        least = peak(lambda name=name: bare(name, device), device)
+        least = peak(partial(bare, name, device), device)
         line = f"{name}: bare {least:,.1f}"
         for batches in BATCHES:
-            most = peak(lambda name=name, batches=batches: sampling(name, device, batches), device)
+            most = peak(partial(sampling, name, device, batches), device)
             line += f"   {batches} batches {most:,.1f} ({most / least - 1:+.1%})"
         print(line)
 

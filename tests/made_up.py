@@ -86,13 +86,14 @@ def _histograms(
     other = (label + 1 + rng.integers(0, classes - 1)) % classes
     streams = [centre + 0.9 * rng.standard_normal(count) for count in (n0, n)]
     votes = [np.where(z > 0, label, np.where(rng.random(len(z)) < 0.8, other, (other + 1) % classes)) for z in streams]
-    return {
-        measure: Histogram(*(
+    found = {}
+    for measure in measures:
+        selection, estimation = (
             _histogram(_uncertainty(rng, z, *LOOK[measure]), vote, grid, classes)
             for z, vote in zip(streams, votes, strict=True)
-        ))
-        for measure in measures
-    }  # fmt: skip
+        )
+        found[measure] = Histogram(selection, estimation)
+    return found
 
 
 def _uncertainty(rng: np.random.Generator, z: np.ndarray, steepness: float, noise: float) -> np.ndarray:

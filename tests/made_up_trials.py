@@ -28,7 +28,7 @@ def made_up_checkpoint(
     db: Database, history: Sequence[Mapping[str, Any]] | None = None, *, sha256: str = WEIGHTS, **changes: Any
 ) -> int:
     """Records a checkpoint of `cnn` for the digits and returns its id."""
-    columns = {
+    columns: dict[str, Any] = {
         "model": "cnn", "dataset": "digits", "sigma": 0.25, "objective": "gaussian", "file": "/weights/cnn.safetensors",
         "accuracy_clean": 0.9875, "accuracy_noisy": 0.925, "configuration": {"epochs": 6, "seed": 3, "momentum": 0.9},
     }  # fmt: skip

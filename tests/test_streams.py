@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,10 @@ ENCODINGS = (
 RADIUS = ("radius", "--sigma", "1", "--alpha", "0.001", "--certain", "0:9000", "--certain", "1:100")
 
 
-def _run(*arguments: str, **how: object) -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, **how.pop("env", {})}  # type: ignore[dict-item]
+def _run(*arguments: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, **how.pop("env", {})}
     command = [sys.executable, "-m", "rsuq_cli", *arguments]
-    return subprocess.run(command, env=environment, check=False, **{"capture_output": True, **how})  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(command, env=environment, check=False, **{"capture_output": True, **how})
 
 
 @pytest.mark.parametrize("environment", ENCODINGS)
@@ -48,7 +49,7 @@ def test_a_file_is_utf8_and_the_terminal_what_it_is(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(sys, "stdout", terminal)
     print_tables([table], "markdown")
     print_tables([table], "markdown", tmp_path / "a.md")
-    assert terminal.buffer.getvalue().decode("cp1252") == "| sigma × 2 |\n| ---: |\n| inf |\n"  # type: ignore[attr-defined]
+    assert terminal.buffer.getvalue().decode("cp1252") == "| sigma × 2 |\n| ---: |\n| inf |\n"
     assert (tmp_path / "a.md").read_text(encoding="utf-8") == "| σ × 2 |\n| ---: |\n| ∞ |\n"
 
 

@@ -104,6 +104,7 @@ def best_margin(demands: list[Demand], masses: Array, radius: float, cells: int 
         bounds=[(0, 1)] * (cells * outcomes) + [(None, None)],
     )
     assert solved.status == 0, solved.message
+    assert solved.fun is not None
     return float(-solved.fun)
 
 

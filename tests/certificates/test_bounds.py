@@ -166,7 +166,7 @@ def test_the_smallest_and_the_largest_alpha_have_bounds_too(k: int, n: int, alph
 
 
 @pytest.mark.parametrize("bound", [clopper_pearson_lower, clopper_pearson_upper])
-def test_a_table_of_many_counts_equals_the_counts_one_by_one(bound) -> None:  # type: ignore[no-untyped-def]
+def test_a_table_of_many_counts_equals_the_counts_one_by_one(bound) -> None:
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 501, (40, 25))
     totals = rng.integers(500, 510, (40, 1))

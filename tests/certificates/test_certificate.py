@@ -97,8 +97,8 @@ def test_renaming_the_classes_renames_the_certificate(classes: int, method: Meth
     )
     order = np.array(data.draw(st.permutations(range(classes))))
     found = certify(selection, estimation, method)
-    moved = (Counts(c.certain[:, order], c.votes[:, order], c.unanswered) for c in (selection, estimation))
-    renamed = certify(*moved, method)
+    first, second = (Counts(c.certain[:, order], c.votes[:, order], c.unanswered) for c in (selection, estimation))
+    renamed = certify(first, second, method)
     assert np.array_equal(order[renamed.class_index], found.class_index)
     assert np.array_equal(order[renamed.standard_class], found.standard_class)
     assert np.array_equal(renamed.decision, found.decision)
@@ -330,7 +330,8 @@ def test_a_sweep_equals_its_certificates_one_by_one(method: Method) -> None:
     found = certify(samples[0], samples[1], method)
     assert found.radius_ncl.shape == (inputs, thresholds)
     for i, j in [(0, 0), (3, 199), (7, 120), (inputs - 1, 60)]:
-        alone = certify(*(Counts(c.certain[i, j], c.votes[i, j]) for c in samples), method)
+        first, second = (Counts(c.certain[i, j], c.votes[i, j]) for c in samples)
+        alone = certify(first, second, method)
         for field in dataclasses.fields(Certificates):
             if field.name != "bounds":
                 assert getattr(found, field.name)[i, j] == getattr(alone, field.name), field.name

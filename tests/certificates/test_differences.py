@@ -22,7 +22,7 @@ def by_hand(both: int, first: int, second: int, neither: int) -> tuple[float, fl
     one = stats.binomtest(both + first, n).proportion_ci(method="wilson")
     two = stats.binomtest(both + second, n).proportion_ci(method="wilson")
     product = (both + first) * (second + neither) * (both + second) * (first + neither)
-    numerator = both * neither - first * second
+    numerator: float = both * neither - first * second
     numerator = max(numerator - n / 2, 0) if numerator > 0 else numerator
     phi = numerator / math.sqrt(product) if product else 0.0
     down = (p1 - one.low) ** 2 - 2 * phi * (p1 - one.low) * (two.high - p2) + (two.high - p2) ** 2

@@ -62,7 +62,8 @@ def test_blobs_come_back_as_they_went_in(given_histograms: dict[str, Histogram],
 
 
 def test_equal_evidence_gives_equal_blobs_whatever_the_order_of_measures() -> None:
-    one, two = Histogram(np.eye(3, dtype=np.int64), np.eye(3, dtype=np.int64)), Histogram(*[np.ones((2, 2), int)] * 2)
+    square, ones = np.eye(3, dtype=np.int64), np.ones((2, 2), np.int64)
+    one, two = Histogram(square, square), Histogram(ones, ones)
     assert encode({"a": one, "b": two}) == encode({"b": two, "a": one})
 
 

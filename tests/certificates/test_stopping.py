@@ -176,7 +176,7 @@ def test_every_guarantee_that_is_asked_for_must_be_decided() -> None:
     certain, all_votes = np.array([[840, 0]]), np.array([[1000, 0]])
     estimation, selection = Counts(certain, all_votes), counts((100, 0))
     decided = {
-        names: bool(Stopping(100_000, names, at_radius=1.0).decided(selection, estimation, method)[0])  # type: ignore[arg-type]
+        names: bool(Stopping(100_000, names, at_radius=1.0).decided(selection, estimation, method)[0])
         for names in (("cc",), ("standard",), ("ncl",), GUARANTEE_NAMES)
     }
     assert decided == {("cc",): False, ("standard",): True, ("ncl",): True, GUARANTEE_NAMES: False}

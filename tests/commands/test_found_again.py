@@ -55,10 +55,10 @@ def spread(settings: dict[str, object]) -> list[object]:
     return [part for setting in settings.items() for part in setting]
 
 
-def certify(sample: Sample, *changed: object) -> dict[str, Any]:
+def certify(sample: Sample, *changed: Any) -> dict[str, Any]:
     """Returns the last record of the run with some settings changed."""
     one = dict(zip(changed[::2], changed[1::2], strict=True))
-    result = rsuq("certify", *sample.flags, *spread(CERTIFY | one), "--format", "json")  # type: ignore[operator]
+    result = rsuq("certify", *sample.flags, *spread(CERTIFY | one), "--format", "json")
     assert result.exit_code == 0, result.stderr
     record: dict[str, Any] = result.json[-1]
     return record

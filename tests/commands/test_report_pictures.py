@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from commandline import refused, rsuq, snapshot
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def reported(place: Place) -> Place:
     split = open_dataset("digits").load("test")
     with open_for_writing(place.database) as db:
-        network = {"weights_sha256": "a" * 64, "fingerprint": [[1.0, 2.0]]}
+        network: dict[str, Any] = {"weights_sha256": "a" * 64, "fingerprint": [[1.0, 2.0]]}
         made_up_run(db, inputs=split.indices[:40].tolist(), labels=split.labels[:40].tolist(), **network)
         imported_run(db)
         made_up_detection(db, sets=("constant",), **network)

@@ -126,7 +126,7 @@ def test_calibration_images_that_training_saw_are_replaced(place: Place, dataset
     arrays = blob_arrays(train=200)
     more = blob_arrays(train=60, seed=1)
     # Images are added before the others, so that the division falls elsewhere.
-    grown = {key: np.concatenate([more[key], arrays[key]]) for key in ("x_train", "y_train")}
+    grown: dict[str, Any] = {key: np.concatenate([more[key], arrays[key]]) for key in ("x_train", "y_train")}
     write(place.work, **grown)
     result = certify(dataset)
     (warning,) = result.json[0]["warnings"]
@@ -164,7 +164,7 @@ def test_test_images_that_training_saw_are_told(place: Place, dataset: str) -> N
     from rsuq_cli.datasets.catalogue import open_dataset
 
     seen = open_dataset(dataset).indices("train")[:3]
-    test = {
+    test: dict[str, Any] = {
         "x_test": np.concatenate([arrays["x_train"][seen], arrays["x_test"]]),
         "y_test": np.concatenate([arrays["y_train"][seen], arrays["y_test"]]),
     }
@@ -180,5 +180,6 @@ def test_predict_does_not_take_over_what_spoiled_images_calibrated(place: Place,
     predict = ("predict", "image.npy", *MLP, "--dataset", dataset, "--n", 100)
     assert "calibrating" not in rsuq(*predict).stderr
     arrays, more = blob_arrays(train=200), blob_arrays(train=60, seed=1)
-    write(place.work, **{key: np.concatenate([more[key], arrays[key]]) for key in ("x_train", "y_train")})
+    grown: dict[str, Any] = {key: np.concatenate([more[key], arrays[key]]) for key in ("x_train", "y_train")}
+    write(place.work, **grown)
     assert "calibrating" in rsuq(*predict).stderr

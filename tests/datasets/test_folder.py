@@ -66,7 +66,12 @@ def test_only_the_images_asked_for_are_decoded(root, monkeypatch):
     (root / "test" / "bee" / "01.png").write_bytes(b"broken")
     decoded = []
     original = FolderDataset._decode
-    monkeypatch.setattr(FolderDataset, "_decode", lambda self, path: decoded.append(path.name) or original(self, path))
+
+    def decode(self, path):
+        decoded.append(path.name)
+        return original(self, path)
+
+    monkeypatch.setattr(FolderDataset, "_decode", decode)
     dataset = FolderDataset(root)
     assert len(dataset.indices("test")) == 4
     assert decoded == []

@@ -11,7 +11,8 @@ from PIL import Image
 
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset
-from rsuq_cli.datasets.ood_sets import MADE, OodSet, open_ood_set, spread
+from rsuq_cli.datasets.ood_sets import MADE, OodSet, open_ood_set
+from rsuq_cli.datasets.subset import spread
 from rsuq_cli.errors import BadInput
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (3, 20, 12)]

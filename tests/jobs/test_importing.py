@@ -29,7 +29,8 @@ def log(tmp_path: Path) -> Path:
 
 
 def request(*files: Path, **changes: Any) -> ImportRequest:
-    return ImportRequest(files, **({"dataset": "mine", "model": "resnet110", "sigma": 0.25} | changes))
+    usual: dict[str, Any] = {"dataset": "mine", "model": "resnet110", "sigma": 0.25}
+    return ImportRequest(files, **(usual | changes))
 
 
 def test_the_figures_are_those_of_the_log(tmp_path: Path, log: Path) -> None:

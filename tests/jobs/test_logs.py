@@ -18,7 +18,7 @@ GOOD = ["0\t3\t3\t0.529\t1\t0:00:08.591588", "1\t8\t-1\t0.0\t0\t15.4", "2\t1\t4\
 
 
 @pytest.fixture
-def write(tmp_path: Path):  # type: ignore[no-untyped-def]
+def write(tmp_path: Path):
     def log(*lines: str, header: str | None = HEADER, end: str = "\n") -> Path:
         path = tmp_path / "log.tsv"
         path.write_text("\n".join([*([] if header is None else [header]), *lines]) + end)
@@ -31,7 +31,7 @@ def rows(*inputs: int) -> list[str]:
     return [f"{index}\t1\t1\t0.5\t1\t1.0" for index in inputs]
 
 
-def test_a_log_is_read_as_it_is_written(write) -> None:  # type: ignore[no-untyped-def]
+def test_a_log_is_read_as_it_is_written(write) -> None:
     log = read_log(write(*GOOD))
     assert [(row.line, *row[1:5]) for row in log.rows] == [(2, 0, 3, 3, 0.529), (3, 1, 8, -1, 0.0), (4, 2, 1, 4, 0.31)]
     assert [row.right for row in log.rows] == [True, False, False]
@@ -43,11 +43,11 @@ def test_a_log_is_read_as_it_is_written(write) -> None:  # type: ignore[no-untyp
     ("cell", "seconds"),
     [("15.4", 15.4), ("0:01:02.5", 62.5), ("2:00:00", 7200), ("01:30", 90), ("2 days, 0:00:01", 172801), ("soon", 0)],
 )
-def test_times_of_every_kind(write, cell: str, seconds: float) -> None:  # type: ignore[no-untyped-def]
+def test_times_of_every_kind(write, cell: str, seconds: float) -> None:
     assert read_log(write(f"0\t1\t1\t0.5\t1\t{cell}")).seconds == pytest.approx(seconds)
 
 
-def test_columns_may_come_in_another_order_and_without_what_is_not_needed(write) -> None:  # type: ignore[no-untyped-def]
+def test_columns_may_come_in_another_order_and_without_what_is_not_needed(write) -> None:
     (row,) = read_log(write("0.5\t7\t2\t2", header="radius\tidx\tlabel\tpredict")).rows
     assert (row.input_index, row.radius, row.correct, row.right) == (7, 0.5, None, True)
 
@@ -72,7 +72,7 @@ def test_windows_lines_a_byte_order_mark_and_empty_lines_are_no_matter(tmp_path:
         ([*rows(0), "1\t1\t-1\t0.3\t0\t1"], 1, "line 3: an abstention with radius 0.3; 1 such radii count as 0"),
     ],
 )  # fmt: skip
-def test_rows_that_are_missing_or_there_twice(write, lines, skip, warning) -> None:  # type: ignore[no-untyped-def]
+def test_rows_that_are_missing_or_there_twice(write, lines, skip, warning) -> None:
     log = read_log(write(*lines))
     assert log.skip == skip
     assert [warning in said for said in log.warnings] == ([] if warning is None else [True])
@@ -80,7 +80,7 @@ def test_rows_that_are_missing_or_there_twice(write, lines, skip, warning) -> No
     assert indices == sorted(set(indices))
 
 
-def test_correct_follows_from_predict_and_label(write) -> None:  # type: ignore[no-untyped-def]
+def test_correct_follows_from_predict_and_label(write) -> None:
     total, lines = 0, []
     for index in range(9):
         right = index % 3 > 0
@@ -92,13 +92,13 @@ def test_correct_follows_from_predict_and_label(write) -> None:  # type: ignore[
     assert warning.startswith("line 3: correct is 1 where predict and label say 0; 1 rows contradict them")
 
 
-def test_a_log_without_header_is_taken_for_the_usual_one(write) -> None:  # type: ignore[no-untyped-def]
+def test_a_log_without_header_is_taken_for_the_usual_one(write) -> None:
     log = read_log(write(*rows(0, 1), header=None))
     assert (len(log.rows), log.rows[0].line) == (2, 1)
     assert "there is no header" in log.warnings[0]
 
 
-def test_a_log_that_is_cut_off_keeps_its_whole_lines(write) -> None:  # type: ignore[no-untyped-def]
+def test_a_log_that_is_cut_off_keeps_its_whole_lines(write) -> None:
     log = read_log(write(*rows(0, 1), "2\t1", end=""))
     assert len(log.rows) == 2
     assert "line 4: the log is cut off here" in log.warnings[0]
@@ -116,12 +116,12 @@ def test_a_log_that_is_cut_off_keeps_its_whole_lines(write) -> None:  # type: ig
         ("2\t1\t-2\t0.5\t1\t1", "line 3: idx and label are 0 or more, predict -1"),
     ],
 )
-def test_a_malformed_line_is_named(write, line: str, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_malformed_line_is_named(write, line: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         read_log(write(*rows(0), line, *rows(3)))
 
 
-def test_what_is_no_log_is_refused(tmp_path: Path, write) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_no_log_is_refused(tmp_path: Path, write) -> None:
     binary = tmp_path / "image.png"
     binary.write_bytes(b"\x89PNG\xff\xfe")
     for path, message in (
@@ -174,7 +174,7 @@ def test_a_radius_may_have_been_rounded_by_half_its_last_digit(written: str, hal
     assert rounding(certified(written).rows[0]) == pytest.approx(half)
 
 
-def test_inputs_and_classes_that_the_data_set_does_not_have(write) -> None:  # type: ignore[no-untyped-def]
+def test_inputs_and_classes_that_the_data_set_does_not_have(write) -> None:
     log = read_log(write(*rows(*range(0, 100, 20))))
     assert check_size(log, dataset="cifar10", size=100, classes=10) == []
     assert check_size(log, dataset="mine", size=None, classes=None) == []
@@ -201,7 +201,7 @@ def test_inputs_and_classes_that_the_data_set_does_not_have(write) -> None:  # t
         ("total\t4\t\t\t\t0:10:00", "line 3: radius '' is no number"),
     ],
 )
-def test_what_no_database_can_hold_is_named_by_its_line(write, line: str, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_no_database_can_hold_is_named_by_its_line(write, line: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         read_log(write(*rows(0), line, *rows(3)))
     assert read_log(write(f"{2**63 - 1}\t1\t1\t0.5\t1\t1")).rows[0].input_index == 2**63 - 1
@@ -210,7 +210,7 @@ def test_what_no_database_can_hold_is_named_by_its_line(write, line: str, messag
 @pytest.mark.parametrize(
     ("right", "wrong"), [("True", "False"), ("true", "false"), ("TRUE", "FALSE"), ("yes", "no"), ("1.0", "0.0")]
 )
-def test_correct_may_be_a_word(write, right: str, wrong: str) -> None:  # type: ignore[no-untyped-def]
+def test_correct_may_be_a_word(write, right: str, wrong: str) -> None:
     lines = [f"0\t1\t1\t0.5\t{right}\t1", f"1\t1\t2\t0.5\t{wrong}\t1"]
     log = read_log(write(*lines))
     assert ([row.correct for row in log.rows], log.warnings) == ([1.0, 0.0], ())
@@ -220,7 +220,7 @@ def test_correct_may_be_a_word(write, right: str, wrong: str) -> None:  # type: 
     assert warning.startswith("line 2: correct is 0 where predict and label say 1")
 
 
-def test_columns_in_another_order_and_without_a_time_are_read(write) -> None:  # type: ignore[no-untyped-def]
+def test_columns_in_another_order_and_without_a_time_are_read(write) -> None:
     log = read_log(write("0.5\t1\t2\t7", header="radius\tlabel\tpredict\tidx"))
     row = log.rows[0]
     assert (row.input_index, row.label, row.predict, row.radius, row.correct, row.seconds) == (7, 1, 2, 0.5, None, 0.0)
@@ -232,7 +232,7 @@ def test_what_windows_redirects_is_read(tmp_path: Path) -> None:
     assert len(read_log(path).rows) == 1
 
 
-def test_an_export_of_rsuq_has_no_gaps_and_another_log_has(write) -> None:  # type: ignore[no-untyped-def]
+def test_an_export_of_rsuq_has_no_gaps_and_another_log_has(write) -> None:
     own = [f"{index}\t1\t1\t0.250000\t1\t0.010" for index in (1, 4, 9, 16)]
     log = read_log(write(*own))
     assert (log.exported, log.skip, log.warnings) == (True, 1, ())

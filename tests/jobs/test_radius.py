@@ -56,7 +56,7 @@ def test_rejected_votes_stay_in_the_denominator() -> None:
     # Certain when |x| > 1, class by sign, centre -0.1: the decision flips at distance 0.1. The shares among the
     # certain (0.575680 and 0.424320) would claim 0.190855.
     negative, positive = norm.cdf(-0.9), norm.sf(1.1)
-    assert (negative, positive) == (pytest.approx(0.184060, abs=5e-7), pytest.approx(0.135666, abs=5e-7))
+    assert (negative, positive) == pytest.approx((0.184060, 0.135666), abs=5e-7)
     unsound = 0.5 * (norm.ppf(negative / (negative + positive)) - norm.ppf(positive / (negative + positive)))
     assert unsound == pytest.approx(0.190855, abs=5e-7)
     found = certificate(
@@ -232,8 +232,9 @@ def test_the_most_votes_there_may_be_are_counted_exactly() -> None:
     ],
 )
 def test_votes_that_cannot_be_are_refused_with_a_hint(changes: dict[str, Any], message: str) -> None:
+    usual: dict[str, Any] = {"sigma": 1.0, "certain": {0: 1}, "uncertain": {}}
     with pytest.raises(BadInput, match=message) as caught:
-        RadiusRequest(**({"sigma": 1.0, "certain": {0: 1}, "uncertain": {}} | changes))
+        RadiusRequest(**(usual | changes))
     assert caught.value.hint
 
 

@@ -163,7 +163,7 @@ def test_scripted_networks_run_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     made: dict[str, Any] = {}
     module = open_model("nets.py:script", shape=SHAPE, num_classes=3).module
     assert isinstance(module, Network)
-    torch.jit.save(module.module, "net.pt")  # type: ignore[no-untyped-call]
+    torch.jit.save(module.module, "net.pt")
     made = {name: open_model(f"nets.py:{name}", shape=SHAPE, num_classes=3) for name in ("script", factory)}
     images = torch.rand(4, *SHAPE)
     assert torch.equal(made["script"].module(images), made[factory].module(images))

@@ -10,7 +10,7 @@ from rsuq_cli.models.small import CNN, MLP
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 28), (1, 2, 2), (2, 16, 5)])
 @pytest.mark.parametrize("network", [CNN, MLP])
 def test_any_small_image_gives_one_logit_per_class(network: type[nn.Module], shape: tuple[int, int, int]) -> None:
-    model = network(shape, 7)  # type: ignore[call-arg]
+    model = network(shape, 7)
     assert model(torch.rand(4, *shape)).shape == (4, 7)
 
 

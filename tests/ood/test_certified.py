@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,7 +59,7 @@ def test_random_search_inside_the_balls_finds_no_score_outside_the_bounds() -> N
     selection, estimation = sampled(margins, 100, 1), sampled(margins, 4000, 2)
     votes = certain_votes(selection), certain_votes(estimation)
     shift = radii / SIGMA
-    bounds = {
+    bounds: dict[Callable[[Any], Any], Bounds] = {
         uncertain_mass: rejected_bounds(n - votes[1].sum(axis=1), n, ALPHA, shift),
         no_class: no_class_bounds(*votes, n, ALPHA, shift),
         np.vectorize(mean_uncertainty): mean_bounds(binned(estimation), n, EDGES, ALPHA, shift),
@@ -137,7 +140,7 @@ def test_ties_and_inputs_without_a_certificate_count_as_failures() -> None:
     assert found.fpr95_ood_positive[0] == 1.0  # the threshold must go down to 0
     assert found.fpr95_id_positive[0] == pytest.approx(2 / 3)
     nothing_known = guaranteed(np.ones((1, 4)), np.zeros((1, 4)))
-    assert nothing_known == (0.0, 1.0, 1.0)
+    assert [values.item() for values in nothing_known] == [0.0, 1.0, 1.0]
 
 
 def test_without_ties_and_bounds_the_guarantee_is_the_metric() -> None:

@@ -12,10 +12,14 @@ from rsuq_cli.results.rows import EvidenceRow
 
 EDGES = MeasureEdges(np.array([0.1, 0.2, 0.3]), np.array([0.3, 0.6, 0.9]))
 GENERATOR = np.random.default_rng(0)
-HISTOGRAMS = [
-    Histogram(*(GENERATOR.poisson(30, (2, 3, 4)) * [[[1], [5], [9]]]), Unanswered(int(at), 2 * int(at)))
-    for at in range(7)
-]  # fmt: skip
+
+
+def made_up(at: int) -> Histogram:
+    selection, estimation = GENERATOR.poisson(30, (2, 3, 4)) * [[[1], [5], [9]]]
+    return Histogram(selection, estimation, Unanswered(at, 2 * at))
+
+
+HISTOGRAMS = [made_up(at) for at in range(7)]
 ROWS = [EvidenceRow(10 + at, at % 3, 1, 1, encode({"entropy": one}), 0.0) for at, one in enumerate(HISTOGRAMS)]
 
 
@@ -36,8 +40,8 @@ def test_every_input_has_the_certificate_of_its_own_votes(
             radii[place] += found.radius_ncl.tolist()
     assert inputs == list(range(10, 17))
     assert labels == [at % 3 for at in range(7)]
-    for plan, found in zip(plans, radii, strict=True):
-        assert found == [
+    for plan, of_plan in zip(plans, radii, strict=True):
+        assert of_plan == [
             [certify(one.votes(0, at), one.votes(1, at), plan.method).radius_ncl.item() for at in positions]
             for one in HISTOGRAMS
         ]

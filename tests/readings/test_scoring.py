@@ -31,7 +31,7 @@ def random_evidence(inputs: int, seed: int = 0) -> list[LabelledEvidence]:
             for name, edges in EDGES.items():
                 bins = rng.dirichlet([1.0] * (len(edges.edges) + 1))
                 streams[name].append(np.stack([rng.multinomial(count, bins) for count in votes]))
-        histograms = {name: Histogram(*pair) for name, pair in streams.items()}
+        histograms = {name: Histogram(first, second) for name, (first, second) in streams.items()}
         found.append(LabelledEvidence(input_index=20 * index, label=index % CLASSES, histograms=histograms))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from commandline import query, rsuq
@@ -40,9 +40,8 @@ class Listener:
 
 def request(sample: Sample, **changes: object) -> CertifyRequest:
     sources, machine = Sources(sample.model, sample.dataset), Machine("cpu", batch_size=64)
-    return CertifyRequest(
-        sources, machine=machine, **({"sigma": 0.25, "n": 200, "measures": ("entropy", "margin")} | changes)
-    )  # type: ignore[arg-type]
+    usual: dict[str, Any] = {"sigma": 0.25, "n": 200, "measures": ("entropy", "margin")}
+    return CertifyRequest(sources, machine=machine, **(usual | changes))
 
 
 def reported(place: Place, scoring: int) -> str:

@@ -13,6 +13,7 @@ from made_up import made_up_run
 from rsuq_cli.certificates.certificate import Method, certify
 from rsuq_cli.certificates.evidence import Counts, MeasureEdges, counts_at, decode
 from rsuq_cli.certificates.figures import figures as figures_of
+from rsuq_cli.certificates.guarantees import Rule
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.rescore import store_scorings, sweep_points
 from rsuq_cli.readings.pages import Plan
@@ -44,7 +45,7 @@ def evidence(db: Database, measure: str, edge: int, inside: npt.NDArray[np.bool_
     rows = list(load_evidence(db, 1))
     if inside is not None:
         rows = [row for row, keep in zip(rows, inside, strict=True) if keep]
-    votes = [[counts_at(decode(row.counts)[measure][stream], edge) for row in rows] for stream in (0, 1)]
+    votes = [[counts_at(decode(row.counts)[measure][:2][stream], edge) for row in rows] for stream in (0, 1)]
     first, second = (Counts(*(np.stack(parts) for parts in zip(*one, strict=True))) for one in votes)
     return first, second, np.array([row.label for row in rows])
 
@@ -70,7 +71,7 @@ def test_a_sweep_has_the_figures_of_stored_scorings(db: Database, rule: str, com
 
 
 def test_several_rules_at_once_are_each_as_if_alone(db: Database) -> None:
-    rules = ("majority", "plurality", "filtered")
+    rules: tuple[Rule, ...] = ("majority", "plurality", "filtered")
     together = sweep_points(db, [1], RescoreRequest(every_edge=True, rules=rules), RADII)
     alone = [sweep_points(db, [1], RescoreRequest(every_edge=True, rules=(rule,)), RADII) for rule in rules]
     assert together == [point for points in alone for point in points]
@@ -131,7 +132,8 @@ def test_thresholds_that_are_named_are_the_only_candidates(db: Database) -> None
 
 @pytest.mark.parametrize("criterion", ["gain", "acr_ncl", "acr_cc"])
 def test_without_a_measure_the_best_of_all_is_chosen_on_the_one_half(db: Database, criterion: Any) -> None:
-    best, rules = Best(criterion, at_coverage=0.6), ("majority", "plurality")
+    best = Best(criterion, at_coverage=0.6)
+    rules: tuple[Rule, ...] = ("majority", "plurality")
     found = sweep_points(db, [1], RescoreRequest(measures=(), rules=rules, best=best), RADII)
     assert [point.method.rule for point in found] == list(rules)
     measures = ("entropy", "margin")

@@ -140,8 +140,8 @@ def test_slider_moves_every_figure_to_that_of_the_database(page: Made, tmp_path:
             stored += 1
             of_rejection = () if reading.rejects else ("acr_cc", "acr_ncl", "gain", "cc_cost")
             for name in SHOWN:
-                value = None if name in of_rejection else getattr(expected, name)
-                assert step["figures"][name] == (None if value is None else pytest.approx(value, rel=1e-9)), name
+                figure = None if name in of_rejection else getattr(expected, name)
+                assert step["figures"][name] == (None if figure is None else pytest.approx(figure, rel=1e-9)), name
             curve = expected.certified_cc if reading.rejects else expected.certified_standard
             shares = [row[1 if reading.rejects else 0] / expected.inputs for row in step["curves"]]
             assert shares == pytest.approx([point.value for point in curve])

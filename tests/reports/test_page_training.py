@@ -63,7 +63,9 @@ def test_a_history_that_is_none_is_not_drawn(db: Database, history: list[Any]) -
 
 
 def test_what_one_epoch_lacks_is_left_out(db: Database) -> None:
-    history = [{"epoch": 1, "loss": None, "accuracy_clean": 0.5}, {"epoch": 2, "loss": 0.25, "accuracy_clean": 0.75}]
+    history: list[dict[str, Any]] = [
+        {"epoch": 1, "loss": None, "accuracy_clean": 0.5}, {"epoch": 2, "loss": 0.25, "accuracy_clean": 0.75},
+    ]  # fmt: skip
     made_up_run(db, inputs=range(2), checkpoint_id=made_up_checkpoint(db, history))
     assert training_data(gathered(db)) == {
         "1": [{"epoch": 1, "accuracy_clean": 0.5}, {"epoch": 2, "loss": 0.25, "accuracy_clean": 0.75}]

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
@@ -36,6 +37,12 @@ def drawn(subject: Subject, *panels: Panel) -> Figure:
 
 def cells(figure: Figure) -> Iterator[SubFigure]:
     return (cell for cell in figure.subfigs if cell.axes)
+
+
+def legend(axes: Axes) -> list[str]:
+    found = axes.get_legend()
+    assert found is not None
+    return [text.get_text() for text in found.get_texts()]
 
 
 def line(axes: Any, label: str) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +91,7 @@ def test_lines_differ_without_colour() -> None:
 def test_an_import_is_drawn_with_its_one_radius(results: Database) -> None:
     figure = drawn(subject(results, runs=[3]))
     (risk, curves) = cells(figure)
-    assert [text.get_text() for text in curves.axes[0].get_legend().get_texts()] == ["standard, without rejection"]
+    assert legend(curves.axes[0]) == ["standard, without rejection"]
     assert len(risk.axes[0].lines) == 2
 
 
@@ -100,10 +107,10 @@ def test_crowded_pictures_say_what_they_leave_out(results: Database) -> None:
 def test_ood_panels_name_sets_and_auroc(results: Database) -> None:
     (cell,) = cells(drawn(subject(results, (SCORES,), runs=[2]), "ood"))
     histogram, curve = cell.axes
-    assert [text.get_text() for text in histogram.get_legend().get_texts()] == ["digits, inside", "folder:textures"]
+    assert legend(histogram) == ["digits, inside", "folder:textures"]
     inside, outside = SCORES.inside, SCORES.outside["folder:/far/away/textures"]
     auroc = np.mean(outside[:, None] > inside[None, :])
-    assert [text.get_text() for text in curve.get_legend().get_texts()] == [f"{auroc:.3f}"]
+    assert legend(curve) == [f"{auroc:.3f}"]
 
 
 def test_nothing_to_draw_is_refused(results: Database) -> None:

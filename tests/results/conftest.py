@@ -40,7 +40,7 @@ class Scored(NamedTuple):
 
 
 def make_run(**changes: Any) -> NewRun:
-    columns = {
+    columns: dict[str, Any] = {
         "kind": "certify", "model": "cnn", "dataset": "digits", "split": "test", "skip": 1, "subset_limit": None,
         "inputs": 4, "subset_sha256": "5" * 64, "sigma": 0.25, "n0": 100, "n": 1000, "seed": 0, "device": "cpu",
         "precision": "fp32", "versions": {"torch": "2"}, "configuration": {"sigma": 0.25},
@@ -50,7 +50,7 @@ def make_run(**changes: Any) -> NewRun:
 
 
 def make_scoring(run_id: int, **changes: Any) -> NewScoring:
-    columns = {
+    columns: dict[str, Any] = {
         "run_id": run_id, "measure": "entropy", "threshold": 0.2, "coverage": 0.9, "rule": "majority",
         "competitors": "merged", "alpha": 0.001,
     }  # fmt: skip
@@ -58,12 +58,12 @@ def make_scoring(run_id: int, **changes: Any) -> NewScoring:
 
 
 def make_evidence(input_index: int, **changes: Any) -> EvidenceRow:
-    columns = {"label": 1, "n0": 100, "n": 1000, "counts": b"\x00counts", "seconds": 0.25}
+    columns: dict[str, Any] = {"label": 1, "n0": 100, "n": 1000, "counts": b"\x00counts", "seconds": 0.25}
     return EvidenceRow(input_index, **(columns | changes))
 
 
 def make_sample(scoring_id: int, input_index: int, **changes: Any) -> SampleRow:
-    columns = {
+    columns: dict[str, Any] = {
         "label": 1, "class_index": 1, "standard_class": 1, "decision": "certain", "standard_decided": True,
         "at_ceiling": False, "n": 1000, "certain_count": 900, "uncertain_count": 50, "vote_count": 940,
         "radius_standard": 0.3, "radius_cc": 0.25, "radius_ncl": 0.375, "radius_uncertain": 0.0, "rule": "majority",

@@ -12,7 +12,7 @@ from rsuq_cli.results.writer import start_audit, store_balls, store_inputs
 
 
 def new_audit(scoring_id: int, **changes: Any) -> NewAudit:
-    columns = {
+    columns: dict[str, Any] = {
         "attack": "both", "steps": 20, "radius_scale": 1.0, "inputs": 10, "n": 1000, "alpha": 0.001, "seed": 0,
         "device": "cpu",
     }  # fmt: skip
@@ -20,7 +20,7 @@ def new_audit(scoring_id: int, **changes: Any) -> NewAudit:
 
 
 def new_ball(input_index: int, guarantee: Any = "cc", **changes: Any) -> AuditBallRow:
-    columns = {
+    columns: dict[str, Any] = {
         "class_index": 1, "radius": 0.3, "distance": 0.29, "attack": "pgd", "n": 1000, "mass": 0.7, "bound": 0.52,
         "excess": -0.2, "excess_lower": -0.25, "seconds": 0.5,
     }  # fmt: skip

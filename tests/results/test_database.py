@@ -359,7 +359,7 @@ def test_a_database_of_every_released_schema_is_upgraded_and_used(dump: Path, tm
         assert (found.inputs, found.accuracy, found.certified_ncl[0].value) == (2, 0.5, 0.5)
         assert found.acr_ncl == pytest.approx(0.375 / 2)
         handle = start_run(database, made.run())
-        assert (handle.created, handle.finished) == (False, {0, 1})
+        assert (handle.created, handle.finished) == (False, frozenset({0, 1}))
         store_inputs(database, handle.id, [made.evidence(2)])
     assert check(path)[:3] == (SCHEMA_HEAD, "current", ())
     assert check(path).counts["evidence"] == 3
@@ -521,8 +521,8 @@ def test_a_lookup_makes_and_changes_nothing(tmp_path: Path) -> None:
     with open_for_lookup(older) as database:
         assert database is not None
         assert list_runs(database)
-        with pytest.raises(DatabaseError, match="read-only"), database.read() as connection:
-            connection.execute(text("DELETE FROM run"))
+        with pytest.raises(DatabaseError, match="read-only"), database.read() as reading:
+            reading.execute(text("DELETE FROM run"))
     assert older.read_bytes() == before
     with closing(sqlite3.connect(older)) as connection, connection:
         connection.execute("UPDATE rsuq_version SET version_num = '9999'")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from rsuq_cli.errors import DatabaseError
-from rsuq_cli.results import location
 from rsuq_cli.results.location import database_url, locate
 
 
 def test_the_flag_wins_over_the_environment_and_that_over_the_data_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(location.platformdirs, "user_data_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setattr(platformdirs, "user_data_dir", lambda name: str(tmp_path / name))
     assert locate().path == tmp_path / "rsuq" / "rsuq.db"
     monkeypatch.setenv("RSUQ_DB", str(tmp_path / "environment.db"))
     assert locate(None).path == tmp_path / "environment.db"

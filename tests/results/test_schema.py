@@ -19,7 +19,7 @@ from rsuq_cli.results import schema, tables
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.schema import SCHEMA_HEAD, VERSION_TABLE, migrations_directory, standing
 
-OURS = {name.__tablename__ for name in vars(tables).values() if isinstance(name, type) and hasattr(name, "__table__")}
+OURS = {name.__table__.name for name in vars(tables).values() if isinstance(name, type) and hasattr(name, "__table__")}
 
 # One violation of every CHECK constraint: the table, the columns that differ from a valid row, and the constraint.
 VIOLATIONS: list[tuple[str, dict[str, Any], str]] = [

@@ -77,7 +77,7 @@ def test_the_same_run_again_is_the_same_row(db: Database, made: Any) -> None:
     assert (first.created, first.attempt, first.status, first.finished) == (True, 1, "running", frozenset())
     store_inputs(db, first.id, [made.evidence(3), made.evidence(0)])
     again = start_run(db, made.run())
-    assert (again.id, again.created, again.finished) == (first.id, False, {0, 3})
+    assert (again.id, again.created, again.finished) == (first.id, False, frozenset({0, 3}))
     assert counted(db, "run") == 1
 
 

@@ -13,7 +13,7 @@ from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.runs import run_row
 from rsuq_cli.run.network.equality import is_known_by_files, of_same_network, runs_with_scores
 
-WEIGHTS = {"weights_sha256": "a" * 64, "source_sha256": "", "noise": "gaussian"}
+WEIGHTS: dict[str, Any] = {"weights_sha256": "a" * 64, "source_sha256": "", "noise": "gaussian"}
 
 
 def found_for(db: Database, run: RunRow) -> list[int]:

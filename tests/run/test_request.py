@@ -19,7 +19,8 @@ SOURCES = Sources("cnn")
 
 
 def request(**changes: Any) -> CertifyRequest:
-    return CertifyRequest(**({"sources": SOURCES, "sigma": 0.25} | changes))
+    usual: dict[str, Any] = {"sources": SOURCES, "sigma": 0.25}
+    return CertifyRequest(**(usual | changes))
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,8 @@ def evidence(
 ) -> dict[int, bytes]:  # fmt: skip
     """Returns the evidence of every input by its number in the data set, as the bytes that would be stored."""
     at = list(range(len(case.images))) if order is None else list(order)
-    engine = engine or engine_for(case.model, tuple(case.images.shape[1:]), case.num_classes, batch_size)
+    channels, height, width = case.images.shape[1:]
+    engine = engine or engine_for(case.model, (channels, height, width), case.num_classes, batch_size)
     indices = [case.indices[p] for p in at]
     found: dict[int, bytes] = {}
     for finished in engine.sample(case.images[at], indices, case.edges, n0=n0, n=n):
@@ -278,7 +279,7 @@ def test_counts_are_those_of_the_textbook_loop(num_classes: int, n0: int, n: int
         means = one.sums.probabilities[1] / (n * 2.0**24)
         np.testing.assert_allclose(means, truth.probabilities, atol=1e-6)
     if n > 1:
-        spread = sum(one.histograms["entropy"].estimation for one in found)
+        spread = np.sum([one.histograms["entropy"].estimation for one in found], axis=0)
         assert (spread.sum(axis=1) > 0).sum() >= 2
         assert (spread.sum(axis=0) > 0).sum() > 20
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -118,9 +119,12 @@ def test_none_stops_before_the_first_look_or_goes_on_after_the_last(share: float
 def test_batches_stay_full_while_inputs_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[int] = []
     count = Tally.add
-    monkeypatch.setattr(
-        Tally, "add", lambda self, batch, *rest: (used.append(samples_in(batch)), count(self, batch, *rest))
-    )
+
+    def add(self: Tally, batch: Any, *rest: Any) -> None:
+        used.append(samples_in(batch))
+        count(self, batch, *rest)
+
+    monkeypatch.setattr(Tally, "add", add)
     found = stopped(64)
     assert sum(used) == sum(draws(one) + N0 for one in found.values())
     # Only at the end do the last few inputs wait for their own results.

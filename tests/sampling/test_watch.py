@@ -18,6 +18,8 @@ CPU = torch.device("cpu")
 class Body(nn.Module):
     """A linear network of 16 pixels, and what kinds of networks do to them before; honest is nothing."""
 
+    mean: torch.Tensor
+
     def __init__(self, kind: str = "honest", after: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)

@@ -34,7 +34,7 @@ def test_gaussian_is_cross_entropy_on_noisy_inputs() -> None:
     loss = Gaussian()(model, images, labels, sigma=0.5, generator=generator())
     log_shares = model(add_noise(images, 0.5, generator())).log_softmax(1)
     assert loss.item() == pytest.approx(-log_shares[range(5), labels].mean().item(), rel=1e-5)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert model[1].weight.grad is not None
 
 
