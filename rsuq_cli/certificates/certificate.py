@@ -11,15 +11,15 @@ guarantees CC (consistent and confident) and NCL (no confident label change).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.anytime import AnyTime, Reachable
-from rsuq_cli.certificates.bounds import Array, Bounder, Known, Sampled
+from rsuq_cli.certificates.anytime import Reachable
+from rsuq_cli.certificates.bounds import Array, Bounder, Known
 from rsuq_cli.certificates.evidence import Counts
 from rsuq_cli.certificates.guarantees import (
     Form,
@@ -35,6 +35,14 @@ from rsuq_cli.certificates.guarantees import (
     rejection_wins,
     standard_statement,
 )
+from rsuq_cli.certificates.method import (
+    COMPETITORS,
+    GUARANTEES,
+    Competitors,
+    Method,
+    default_competitors,
+    share_of_alpha,
+)
 from rsuq_cli.certificates.outcomes import (
     Amounts,
     Choice,
@@ -45,75 +53,16 @@ from rsuq_cli.certificates.outcomes import (
     take,
     without_rejection,
 )
-from rsuq_cli.certificates.radii import stays_above_half
 
-Competitors = Literal["merged", "class-wise", "auto"]
-COMPETITORS: tuple[Competitors, ...] = ("merged", "class-wise", "auto")
 Decision = Literal["certain", "uncertain", "undecided"]
 DECISIONS: tuple[Decision, ...] = ("certain", "uncertain", "undecided")
 CERTAIN, UNCERTAIN, UNDECIDED = range(3)
 # The class of an input whose selection samples all had no answer: there is none to certify.
 NOBODY = -1
-# Standard, CC, NCL and stays-uncertain: what one certificate prints, and what --family-wise splits alpha over.
-GUARANTEES = 4
 # How many samples a form is chosen for where their number is not known beforehand.
 _FORETOLD = 10_000
 # Masses that sum to one sum to no less than this below it, whatever their number.
 _MASS_ROUNDING = 1e-12
-
-
-def share_of_alpha(alpha: float, family_size: int) -> float:
-    """Returns the error probability of each of so many guarantees that together are wrong with at most alpha."""
-    return alpha / family_size
-
-
-class Method(NamedTuple):
-    """How votes become a certificate. `alpha` is the error budget of an input, `family_size` what it is split over.
-
-    `sampling_error` is how far the samples' distribution may be from the one that a certificate is about (total
-    variation over all of them): what holds but for a probability p there holds but for p + sampling_error here.
-    `anytime` says that a stopping rule chose the number of samples, so that the bounds must hold at every number.
-    """
-
-    sigma: float
-    alpha: float = 0.001
-    rule: Rule = "majority"
-    competitors: Competitors = "merged"
-    family_size: int = 1
-    sampling_error: float = 0.0
-    anytime: bool = False
-
-    @property
-    def error_budget(self) -> float:
-        """The error probability left to the bounds of one guarantee."""
-        return share_of_alpha(self.alpha, self.family_size) - self.sampling_error
-
-    def of_run(self, configuration: Mapping[str, Any]) -> Method:
-        """Returns the method as the samples of a run allow it, given everything that its evidence depends on.
-
-        A stopping rule needs bounds that hold at every look, and grid noise takes its sampling error off alpha.
-        """
-        error = float(configuration.get("sampling_error", 0.0))
-        return self._replace(sampling_error=error, anytime="stopping" in configuration)
-
-    def bounder(self, total: npt.NDArray[Any]) -> Bounder:
-        """Returns the bounds that the error budget allows of counts among `total` samples."""
-        return AnyTime(total, self.error_budget) if self.anytime else Sampled(total, self.error_budget)
-
-    def ceiling(self, n: int) -> float:
-        """Returns the largest radius that n samples can certify, all of them for the class, in pixel units; 0 if none.
-
-        sigma * Phi^-1(alpha^(1/n)) where the number of samples is fixed (Cohen et al. 2019, section 3.2.2).
-        """
-        if not self.error_budget > 0:
-            return 0.0
-        lower = self.bounder(np.asarray(n)).lower(np.asarray(n), shares=1)
-        return self.sigma * float(stays_above_half(lower))
-
-
-def default_competitors(rule: Rule) -> Competitors:
-    """Returns how competitors are bounded unless asked otherwise: rules that compare classes need them one by one."""
-    return "class-wise" if rule in ("plurality", "filtered") else "merged"
 
 
 class Bounds(NamedTuple):

@@ -1,0 +1,76 @@
+"""How votes become a certificate: noise level, rule, error budget, and what is split off it.
+
+Invariant: alpha is shared out here and nowhere else, and the ceiling is the one figure of what n samples can certify.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rsuq_cli.certificates.anytime import AnyTime
+from rsuq_cli.certificates.bounds import Bounder, Sampled
+from rsuq_cli.certificates.guarantees import Rule
+from rsuq_cli.certificates.radii import stays_above_half
+
+Competitors = Literal["merged", "class-wise", "auto"]
+COMPETITORS: tuple[Competitors, ...] = ("merged", "class-wise", "auto")
+# Standard, CC, NCL and stays-uncertain: what one certificate prints, and what --family-wise splits alpha over.
+GUARANTEES = 4
+
+
+def share_of_alpha(alpha: float, family_size: int) -> float:
+    """Returns the error probability of each of so many guarantees that together are wrong with at most alpha."""
+    return alpha / family_size
+
+
+class Method(NamedTuple):
+    """How votes become a certificate. `alpha` is the error budget of an input, `family_size` what it is split over.
+
+    `sampling_error` is how far the samples' distribution may be from the one that a certificate is about (total
+    variation over all of them): what holds but for a probability p there holds but for p + sampling_error here.
+    `anytime` says that a stopping rule chose the number of samples, so that the bounds must hold at every number.
+    """
+
+    sigma: float
+    alpha: float = 0.001
+    rule: Rule = "majority"
+    competitors: Competitors = "merged"
+    family_size: int = 1
+    sampling_error: float = 0.0
+    anytime: bool = False
+
+    @property
+    def error_budget(self) -> float:
+        """The error probability left to the bounds of one guarantee."""
+        return share_of_alpha(self.alpha, self.family_size) - self.sampling_error
+
+    def of_run(self, configuration: Mapping[str, Any]) -> Method:
+        """Returns the method as the samples of a run allow it, given everything that its evidence depends on.
+
+        A stopping rule needs bounds that hold at every look, and grid noise takes its sampling error off alpha.
+        """
+        error = float(configuration.get("sampling_error", 0.0))
+        return self._replace(sampling_error=error, anytime="stopping" in configuration)
+
+    def bounder(self, total: npt.NDArray[Any]) -> Bounder:
+        """Returns the bounds that the error budget allows of counts among `total` samples."""
+        return AnyTime(total, self.error_budget) if self.anytime else Sampled(total, self.error_budget)
+
+    def ceiling(self, n: int) -> float:
+        """Returns the largest radius that n samples can certify, all of them for the class, in pixel units; 0 if none.
+
+        sigma * Phi^-1(alpha^(1/n)) where the number of samples is fixed (Cohen et al. 2019, section 3.2.2).
+        """
+        if not self.error_budget > 0:
+            return 0.0
+        lower = self.bounder(np.asarray(n)).lower(np.asarray(n), shares=1)
+        return self.sigma * float(stays_above_half(lower))
+
+
+def default_competitors(rule: Rule) -> Competitors:
+    """Returns how competitors are bounded unless asked otherwise: rules that compare classes need them one by one."""
+    return "class-wise" if rule in ("plurality", "filtered") else "merged"
