@@ -254,7 +254,7 @@ def _splits(dataset: Dataset) -> tuple[Split, Split]:
 
 def _epoch_seed(seed: int, epoch: int) -> int:
     """Returns a well-mixed seed below 2^63; epoch 0 is the evaluation's."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]) >> 1
 
 
 @contextlib.contextmanager
