@@ -29,6 +29,15 @@ def train(
         list[str] | None,
         options.training("--set", metavar="NAME=VALUE", help="A parameter of the objective; may be repeated."),
     ] = None,
+    init: Annotated[
+        str | None,
+        options.training(
+            "--init",
+            metavar="ID|FILE",
+            help="Begin with the weights of this checkpoint or file: a tenth of the usual epochs and learning rate.",
+            show_default="drawn",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, options.training(metavar="N", help="Passes over the data.", show_default="what suits")
     ] = None,
@@ -80,6 +89,7 @@ def train(
         schedule,
         objective,
         assignments(parameter or []),
+        init,
         seed,
         checkpoint_dir,
         fresh,

@@ -23,6 +23,7 @@ from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.origin import Origin, origin_of_weights
 from rsuq_cli.jobs.trained import BEGUN_WITH, Trained, Training, trained_already
 from rsuq_cli.models.checkpoints import CheckpointMetadata, save_checkpoint, write_atomically
 from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
@@ -41,16 +42,26 @@ from rsuq_cli.run.request import ANY_MACHINE, Machine, Sources, check_sigma
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.spelling import path_of
-from rsuq_cli.training.loop import StepProgress, TrainResult, train
+from rsuq_cli.training.loop import StepProgress, TrainResult, accuracy, evaluation_of, train
 from rsuq_cli.training.objectives.registry import Value
 from rsuq_cli.training.resume import EpochRecord
-from rsuq_cli.training.settings import TrainSettings, default_batch_size, default_epochs, default_learning_rate
+from rsuq_cli.training.settings import (
+    FINE_TUNING,
+    Precision,
+    TrainSettings,
+    default_batch_size,
+    default_epochs,
+    default_learning_rate,
+)
 from rsuq_cli.training.statistics import channel_statistics
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """One training; None stands for what suits the model, `parameters` are of the objective."""
+    """One training; None stands for what suits the model, `parameters` are of the objective.
+
+    `init` is the checkpoint, by number or name, or the file whose weights it begins with.
+    """
 
     sources: Sources
     sigma: float
@@ -60,6 +71,7 @@ class TrainRequest:
     schedule: str = "one-cycle"
     objective: str = "gaussian"
     parameters: Mapping[str, Value] = field(default_factory=dict)
+    init: str | None = None
     seed: int = 0
     checkpoint_dir: Path | None = None
     fresh: bool = False
@@ -88,13 +100,15 @@ class TrainOutcome:
 
 
 class Prepared(NamedTuple):
-    """All that a training needs before its first epoch; `resume_file` is where an interrupted one is kept."""
+    """All that a training needs before its first epoch; `resume_file` is where an interrupted one is kept, `origin` is
+    whose weights it begins with, None where they are drawn."""
 
     device: torch.device
     training: Training
     model: nn.Module
     folder: Path
     resume_file: Path
+    origin: Origin | None = None
 
 
 def prepared(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> Prepared:
@@ -106,19 +120,8 @@ def prepared(request: TrainRequest, database: str | Path | None, watcher: Watche
     )
     dataset.tell(watcher.say)
     name = kept_under(dataset.name, request.sources.image_size)
-    settings = TrainSettings(
-        sigma=request.sigma,
-        epochs=default_epochs(request.sources.model, dataset) if request.epochs is None else request.epochs,
-        batch_size=default_batch_size(dataset) if request.batch_size is None else request.batch_size,
-        learning_rate=(
-            default_learning_rate(request.sources.model) if request.learning_rate is None else request.learning_rate
-        ),
-        schedule=request.schedule,  # type: ignore[arg-type]
-        objective=request.objective,
-        seed=request.seed,
-        precision=precision,
-        parameters=request.parameters,
-    )
+    origin = None if request.init is None else origin_of_weights(request.init, database)
+    settings = _settings(request, dataset, precision, "" if origin is None else origin.sha256)
     if not len(dataset.indices("train")):
         raise BadInput(f"{dataset.name} has no training data", "give a data set with a train part")
     model, custom = _new_model(request.sources.model, dataset, request.seed)
@@ -129,7 +132,27 @@ def prepared(request: TrainRequest, database: str | Path | None, watcher: Watche
     # The code of a user's own network may change between two calls; that of the zoo does not.
     untrained = fingerprint_of(model.eval(), dataset.shape) if custom else None
     training = Training(request.sources.model, custom, untrained, dataset, name, settings)
-    return Prepared(device, training, model.train(), folder, resume_file)
+    if origin is not None:
+        origin.load_into(model, watcher)
+    return Prepared(device, training, model.train(), folder, resume_file, origin)
+
+
+def _settings(request: TrainRequest, dataset: Dataset, precision: Precision, init: str) -> TrainSettings:
+    """Returns the settings, what suits the model where none is given: less of everything for weights that are there."""
+    share = FINE_TUNING if init else 1.0
+    epochs, rate = default_epochs(request.sources.model, dataset), default_learning_rate(request.sources.model)
+    return TrainSettings(
+        sigma=request.sigma,
+        epochs=max(1, round(share * epochs)) if request.epochs is None else request.epochs,
+        batch_size=default_batch_size(dataset) if request.batch_size is None else request.batch_size,
+        learning_rate=share * rate if request.learning_rate is None else request.learning_rate,
+        schedule=request.schedule,  # type: ignore[arg-type]
+        objective=request.objective,
+        seed=request.seed,
+        precision=precision,
+        parameters=request.parameters,
+        init=init,
+    )
 
 
 def train_run(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> TrainOutcome:
@@ -148,7 +171,10 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
         watcher.say(f"training anew: {known.reason}")
     if request.fresh:
         ready.resume_file.unlink(missing_ok=True)
+    before = _accuracy_before(ready, watcher) if ready.origin else None
     result = _train(ready, watcher)
+    if before is not None:
+        watcher.say(f"right under noise: {before:.1%} before, {result.accuracy_noisy:.1%} now, on held-out images")
     model, custom, name = ready.model.to("cpu"), ready.training.custom, ready.training.name
     metadata = _metadata(request, ready.training, result)
     metadata = replace(metadata, fingerprint=fingerprint_of(model, metadata.shape).to_json())
@@ -156,7 +182,7 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
     with open_for_writing(database) as db:
         configuration = metadata.config | {"epochs_seconds": result.seconds, "device": str(ready.device)}
         configuration |= {FINGERPRINT: metadata.fingerprint} | ({NETWORK: network_of(custom)} if custom else {})
-        configuration |= ready.training.begun_with()
+        configuration |= ready.training.begun_with() | (ready.origin.recorded() if ready.origin else {})
         new = NewCheckpoint(
             model=request.sources.model,
             dataset=name,
@@ -176,6 +202,18 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
         checkpoint_id, request.sources.model, name, request.sigma, request.objective, result.epochs_done,
         result.accuracy_clean, result.accuracy_noisy, result.seconds, str(saved.path), saved.sha256,
     )  # fmt: skip
+
+
+def _accuracy_before(ready: Prepared, watcher: Watcher) -> float | None:
+    """Returns the accuracy under noise that fine-tuning begins with; None where it goes on after some epochs."""
+    if ready.resume_file.exists():
+        return None
+    settings, held_out = ready.training.settings, evaluation_of(ready.training.dataset)
+    found = accuracy(
+        ready.model.to(ready.device), held_out, sigma=settings.sigma, seed=settings.seed, device=ready.device
+    ).noisy  # fmt: skip
+    watcher.say(f"begins with {found:.1%} right under noise at sigma {settings.sigma:g}")
+    return found
 
 
 def _shown(db: Database, row: CheckpointRow, request: TrainRequest, watcher: Watcher) -> TrainOutcome:

@@ -63,7 +63,9 @@ def trained_already(db: Database, training: Training) -> Trained:
     for row in checkpoints_of_data(db, training.name, training.settings.sigma):
         known = row.configuration
         of_other_settings = any(known.get(name, value) != value for name, value in settings.items())
-        if "epochs" not in known or of_other_settings or not _may_be_of(row, training):
+        # A checkpoint that began with drawn weights does not say so.
+        began_otherwise = known.get("init", "") != training.settings.init
+        if "epochs" not in known or of_other_settings or began_otherwise or not _may_be_of(row, training):
             continue
         begun_with = begun_with or training.begun_with()
         reason = _unrecorded(row, settings) or _difference(row, training, begun_with) or _lost(row)

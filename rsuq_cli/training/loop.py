@@ -243,13 +243,18 @@ class _Trainer:
 
 
 def _splits(dataset: Dataset) -> tuple[Split, Split]:
-    """Returns the train split and the one to measure on: calibration, or part of train where that is empty."""
+    """Returns the train split and the one to measure on."""
     positions = dataset.indices("train")
     if len(positions) < 2:
         raise BadInput(f"{dataset.name} has {len(positions)} training images", "give a data set with a train split")
-    held_out = dataset.indices("calibration")
-    evaluation = dataset.load("calibration") if len(held_out) else dataset.load("train", positions[:EVALUATION_SUBSET])
-    return dataset.load("train"), evaluation
+    return dataset.load("train"), evaluation_of(dataset)
+
+
+def evaluation_of(dataset: Dataset) -> Split:
+    """Returns the inputs that a training is measured on: calibration, or part of train where that is empty."""
+    if len(dataset.indices("calibration")):
+        return dataset.load("calibration")
+    return dataset.load("train", dataset.indices("train")[:EVALUATION_SUBSET])
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -32,7 +32,8 @@ class TrainSettings:
 
     `sigma` is the noise in pixel units, `learning_rate` the highest of the schedule. `precision` is that of
     multiplications on CUDA: `fp32`, `tf32`, or `bf16` (autocast); `amp` stands for `bf16` too. Elsewhere all is fp32.
-    `parameters` are those of the objective, all of them once it is made.
+    `parameters` are those of the objective, all of them once it is made. `init` is the sha256 of the weights that it
+    begins with, "" where they are drawn.
     Raises BadInput for a value out of its range or an unknown name.
     """
 
@@ -48,6 +49,7 @@ class TrainSettings:
     amp: bool = False
     precision: Precision = "fp32"
     parameters: Mapping[str, Value] = field(default_factory=dict)
+    init: str = ""
 
     def __post_init__(self) -> None:
         ranges = (
@@ -71,9 +73,9 @@ class TrainSettings:
         object.__setattr__(self, "parameters", parameters)
 
     def recorded(self) -> dict[str, Any]:
-        """Returns every setting by name, as it is kept; `parameters` only of an objective that has some."""
-        settings = asdict(self)
-        return settings if self.parameters else {name: settings[name] for name in settings if name != "parameters"}
+        """Returns every setting by name, as it is kept; `parameters` and `init` only where there are some."""
+        absent = {name for name in ("parameters", "init") if not getattr(self, name)}
+        return {name: value for name, value in asdict(self).items() if name not in absent}
 
     @property
     def autocast(self) -> bool:
@@ -91,6 +93,10 @@ def learning_rate(settings: TrainSettings, step: int, steps: int) -> float:
         return settings.learning_rate * (step + 1) / rising
     done = (step - rising + 1) / (steps - rising + 1)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+# Of a training that begins with weights: the share of the usual epochs, and of the usual learning rate.
+FINE_TUNING = 0.1
 
 
 def default_epochs(model: str, dataset: Dataset) -> int:
