@@ -27,6 +27,7 @@ from rsuq_cli.commands import (
     report,
     rescore,
     runs,
+    study,
     train,
 )
 from rsuq_cli.commands.help_page import Group, with_pages
@@ -96,6 +97,9 @@ app.command("predict", rich_help_panel=BEGIN, short_help="Answer single images, 
 )
 app.command("ood", rich_help_panel=BEGIN, short_help="Tell inputs from elsewhere, and certify how well.")(ood.ood)
 app.command("radius", rich_help_panel=BEGIN, short_help="The radii of counts or masses of your own.")(radius.radius)
+app.command("study", rich_help_panel=COMPARE, short_help="A grid of networks and uncertainties, run to its end.")(
+    study.study
+)
 app.command("report", rich_help_panel=COMPARE, short_help="Compare what was certified: tables, pictures, a page.")(
     report.report
 )

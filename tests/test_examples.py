@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commandline import PATIENCE, Result, query, rsuq
-from samples import Sample
+from samples import Sample, blob_arrays, write_npz
+
+from rsuq_cli.jobs.study.grid import Surroundings, cells_of
+from rsuq_cli.jobs.study.plan import read_plan
+from rsuq_cli.run.request import ANY_MACHINE
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -125,3 +129,21 @@ def test_every_example_has_a_test() -> None:
     for path in EXAMPLES.iterdir():
         if path.suffix in (".py", ".sh", ".sql"):
             assert f'"{path.name}"' in text or path.stem in others, path.name
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.toml")))
+def test_every_plan_is_one_that_a_study_can_run(name: str) -> None:
+    plan, _ = read_plan(EXAMPLES / name)
+    cells = cells_of(plan, Surroundings(ANY_MACHINE), name)
+    assert len({cell.place for cell in cells}) == len(plan.network) * len(plan.sigma) * len(plan.seed)
+
+
+def test_strided_resnet(place: Place) -> None:
+    arrays = blob_arrays(train=20, test=4)
+    for part in ("x_train", "x_test"):
+        arrays[part] = arrays[part].repeat(3, axis=1).repeat(8, axis=2).repeat(8, axis=3)
+    data = write_npz(place.work / "large.npz", **arrays)
+    model = f"{EXAMPLES / 'strided_resnet.py'}:resnet14"
+    assert rsuq("train", "--model", model, "--dataset", data, "--epochs", "1").exit_code == 0
+    result = rsuq("certify", "--model", model, "--dataset", data, "--n", 100, "--limit", 2)
+    assert result.exit_code == 0, result.stderr

@@ -67,7 +67,7 @@ FLOOR_PLAN = {
     "jobs": Room(
         "errors spelling fingerprint files certificates uncertainty ood datasets models training sampling auditing "
         "results run readings",
-        "numpy scipy torch platformdirs",
+        "numpy scipy torch platformdirs pydantic",
         inside="PIL pandas",
     ),
     # what Python offers

@@ -53,6 +53,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("the threshold that gains most while it answers 90 %",
                 "rsuq rescore 1 --best gain --at-coverage 0.9"),
     ),
+    "study": (
+        Example("a plan to begin with: the digits, in three minutes", "rsuq study --init plan.toml"),
+        Example("what it would do and cost, and what is finished", "rsuq study plan.toml --dry-run"),
+        Example("run it, or go on with it", "rsuq study plan.toml --workers 2"),
+    ),
     "report": (
         Example("the largest NCL radius first", "rsuq report --sort -acr_ncl"),
         Example("one figure over two settings", "rsuq report --by model --by uncertainty --figure gain"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from rsuq_cli.commands import options
 from rsuq_cli.console import is_machine, print_tables, warn
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rsuq_cli.results.database import Database
     from rsuq_cli.results.figures import Figures
     from rsuq_cli.results.selection import Selection
+    from rsuq_cli.results.studies import StudyRow
 
 
 def report(
@@ -24,6 +26,10 @@ def report(
     dataset: Annotated[str | None, options.what(metavar="NAME", help="Only this data set.")] = None,
     name: options.OnlyName = None,
     tag: options.OnlyTags = None,
+    study: Annotated[
+        str | None,
+        options.what("--study", metavar="NAME", help="Only the runs of this study, and what it compares."),
+    ] = None,
     where: Annotated[
         str | None,
         options.what(metavar="CONDITION", help='Only settings such as: sigma = 0.25 and model like "resnet%".'),
@@ -133,6 +139,8 @@ def report(
     with open_for_reading(db) as results:
         for run_id in runs or []:
             run_row(results, run_id)
+        compared = None if study is None else _study(results, study, selection)
+        selection = selection if compared is None else compared.selection
         if inputs:
             condition = None if only is None else where_inputs(only)
             rows = stream_inputs(results, selection, condition, sort=sort, limit=rows_to_read(format, limit))
@@ -151,6 +159,8 @@ def report(
                     "no out-of-distribution runs match", "rsuq runs lists what there is; rsuq ood makes more"
                 )
             layout = Layout(found, [])
+        elif compared and not (by or sort):
+            layout = Layout(compared.tables(results, machine=is_machine(format)), [])
         else:
             ordered = _found(results, selection, sort, radii)
             shown = Shown(radii is not None or details, intervals, is_machine(format))
@@ -160,12 +170,35 @@ def report(
                 layout.tables.extend(_detection(results, selection, details=details, intervals=intervals))
         if pictures.wanted:
             pictures.write(results, _found(results, selection, sort, radii))
-    if not layout.tables[0].records:
+    if not layout.tables or not layout.tables[0].records:
         raise _nothing()
     tables = [arranged(table, columns) for table in layout.tables]
     print_tables(tables, format, output, force=force)
     for warning in layout.warnings:
         warn(warning)
+
+
+class _Compared(NamedTuple):
+    """A study, and the selection of its runs."""
+
+    study: StudyRow
+    selection: Selection
+
+    def tables(self, results: Database, *, machine: bool) -> list[Table]:
+        """Returns what the study compares."""
+        from rsuq_cli.reports.study.tables import study_tables
+
+        return study_tables(results, self.study, machine=machine)
+
+
+def _study(results: Database, name: str, selection: Selection) -> _Compared:
+    from rsuq_cli.results.studies import study_named
+
+    study = study_named(results, name)
+    runs = [member.run_id for member in study.members if not selection.runs or member.run_id in selection.runs]
+    if not runs:
+        raise BadInput(f"the study {name!r} has no such runs yet", "rsuq study with its plan goes on")
+    return _Compared(study, replace(selection, runs=runs))
 
 
 def _only_ood(results: Database, selection: Selection) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rsuq_cli.certificates.evidence import Histogram, Sums, encode
+from rsuq_cli.datasets.dataset import Split
 from rsuq_cli.jobs.certify import Certified, prepared
 from rsuq_cli.results.rows import RunHandle
 from rsuq_cli.run.data import SPREAD
@@ -22,6 +23,7 @@ from rsuq_cli.run.ready import Ready
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.under_way import going_on
 from rsuq_cli.run.watcher import Watcher
+from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.uncertainty.measures import MEASURES, check_known
 from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, chosen_thresholds, draws_for
 
@@ -110,8 +112,7 @@ def _plan(
     calibration = 0 if run else _calibration_samples(len(opened.dataset.calibration_indices))
     rate = ready.rate(request.n0 + request.n)
     method = request.method.of_run(configuration)
-    scorings = len(request.measures) * max(1, len(request.wanted_coverages))
-    size = todo * (_evidence_bytes(request, ready) + scorings * _CERTIFICATE_BYTES) if todo else 0
+    size = todo * added_bytes(request, engine, split) if todo else 0
     return CertifyPlan(
         model=opened.model.spec,
         checkpoint_id=opened.checkpoint.id if opened.checkpoint else None,
@@ -159,9 +160,8 @@ def _calibration_samples(inputs: int) -> int:
     return taken * draws_for(taken)
 
 
-def _evidence_bytes(request: CertifyRequest, ready: Ready[Certified]) -> float:
-    """Returns how large the packed evidence of an input is, from a batch of warm-up noise on each of a few inputs."""
-    split, engine = ready.inputs.part.split, ready.engine
+def added_bytes(request: CertifyRequest, engine: Engine, split: Split) -> float:
+    """Returns what an input adds to the database, from a batch of warm-up noise on each of a few inputs."""
     chosen = np.unique(np.linspace(0, len(split) - 1, _MEASURED).round().astype(np.int64))
     draws = min(request.n0 + request.n, engine.batch_size)
     answers = engine.answers(split.images[chosen], split.indices[chosen], draws=draws)
@@ -178,7 +178,8 @@ def _evidence_bytes(request: CertifyRequest, ready: Ready[Certified]) -> float:
             for name, e in edges.items()
         }  # fmt: skip
         sizes.append(len(encode(histograms, _sums(engine.num_classes))))
-    return float(np.mean(sizes))
+    scorings = len(request.measures) * max(1, len(request.wanted_coverages))
+    return float(np.mean(sizes)) + scorings * _CERTIFICATE_BYTES
 
 
 def _sums(num_classes: int) -> Sums:

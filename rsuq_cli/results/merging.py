@@ -24,10 +24,11 @@ from rsuq_cli.results.database import Database, open_for_reading, open_for_writi
 from rsuq_cli.results.labels import Subject, add_tags, tags_of
 from rsuq_cli.results.location import locate
 from rsuq_cli.results.numbering import next_number
-from rsuq_cli.results.tables import Checkpoint, Run, table_of
+from rsuq_cli.results.tables import Checkpoint, Run, Study, StudyRun, table_of
 
 PAGE = 1024
 CHECKPOINT, RUN = table_of(Checkpoint), table_of(Run)
+STUDY, STUDY_RUN = table_of(Study), table_of(StudyRun)
 # What makes a row with a number of its own the same row in both databases; otherwise all its other columns do.
 _IDENTITY = {"scoring": ("run_id", "measure", "threshold", "rule", "competitors", "alpha", "family_size")}
 # When and how long, not what was found.
@@ -72,7 +73,9 @@ def merge(database: str | Path | None, other: str | Path) -> list[Merged]:
     with open_for_reading(other) as source, open_for_writing(database) as target, source.read() as reading:
         checkpoints = _copy_checkpoints(reading, target)
         runs = reading.execute(select(RUN).order_by(RUN.c.id)).mappings().all()
-        return [_merge_run(reading, target, dict(run), checkpoints) for run in runs]
+        merged = [_merge_run(reading, target, dict(run), checkpoints) for run in runs]
+        _bring_studies(reading, target, {one.other_run_id: one.run_id for one in merged if one.outcome != "conflict"})
+        return merged
 
 
 def _same(database: str | Path | None, other: str | Path) -> bool:
@@ -131,6 +134,19 @@ def _bring_labels(
     add_tags(writing, subject, here, tags_of(reading, subject, there["id"]))
 
 
+def _bring_studies(reading: Connection, target: Database, runs: Mapping[int, int]) -> None:
+    """Adds the runs of every study to the one of the same name here; a plan that is here already stays."""
+    with target.transaction() as writing:
+        here = {row.name: row.id for row in writing.execute(select(STUDY.c.id, STUDY.c.name))}
+        for study in reading.execute(select(STUDY)).mappings():
+            number = here[study["name"]] if study["name"] in here else _insert(writing, STUDY, study)
+            known = set(writing.execute(select(STUDY_RUN.c.run_id).where(STUDY_RUN.c.study_id == number)).scalars())
+            for row in reading.execute(select(STUDY_RUN).where(STUDY_RUN.c.study_id == study["id"])).mappings():
+                run = runs.get(row["run_id"])
+                if run is not None and run not in known:
+                    writing.execute(STUDY_RUN.insert().values({**row, "study_id": number, "run_id": run}))
+
+
 def _copy_rows(reading: Connection, writing: Connection, ids: Ids) -> int:
     """Copies what belongs to a run, parents before children, and returns how many rows were missing."""
     copied = 0
@@ -151,7 +167,7 @@ def _copy_rows(reading: Connection, writing: Connection, ids: Ids) -> int:
 
 def _parent(table: Table, ids: Ids) -> tuple[str, dict[int, int]] | None:
     """Returns the column by which a table belongs to the run, and the numbers there and here that it may hold."""
-    if table.name in ("run", "checkpoint", "run_tag", "checkpoint_tag"):
+    if table.name in ("run", "checkpoint", "run_tag", "checkpoint_tag", "study", "study_run"):
         return None
     parents = {key.column.table.name: key.parent.name for key in table.foreign_keys}
     # A row that names both its run and its scoring belongs to the run: the scoring may be missing.

@@ -225,6 +225,30 @@ class AuditBall(SQLModel, table=True):
     seconds: float
 
 
+class Study(SQLModel, table=True):
+    """A plan as it was given: which networks, objectives, noise levels and sources of uncertainty are compared."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    plan: str = Field(sa_type=Text)
+    created_at: str
+    updated_at: str
+
+
+class StudyRun(SQLModel, table=True):
+    """A run of a study, and where in its grid it stands; `seed` is that of the training."""
+
+    __tablename__ = "study_run"
+
+    study_id: int = Field(primary_key=True, foreign_key="study.id", ondelete="CASCADE")
+    run_id: int = Field(primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    network: str
+    objective: str
+    sigma: float
+    seed: int = Field(sa_type=BigInteger)
+    predictor: str
+
+
 def table_of(model: type[SQLModel]) -> Table:
     """Returns the SQLAlchemy table of one of these classes, for statements over many rows."""
     return SQLModel.metadata.tables[str(model.__tablename__)]

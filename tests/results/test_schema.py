@@ -81,6 +81,7 @@ VIOLATIONS: list[tuple[str, dict[str, Any], str]] = [
     ("audit_ball", {"excess": -0.3}, "audit_ball_excess"),
     ("audit_ball", {"broken": 1}, "audit_ball_broken"),
     ("audit_ball", {"seconds": -1.0}, "audit_ball_seconds"),
+    ("study", {"name": ""}, "study_name_not_empty"),
 ]
 
 
@@ -119,6 +120,11 @@ def valid_rows(made: Any) -> dict[str, dict[str, Any]]:
             "audit_id": 1, "input_index": 0, "guarantee": "cc", "class_index": 1, "radius": 0.3, "distance": 0.29,
             "attack": "pgd", "n": 1000, "mass": 0.7, "bound": 0.52, "excess": -0.2, "excess_lower": -0.25, "broken": 0,
             "seconds": 0.5,
+        },
+        "study": {"id": 1, "name": "digits", "plan": "", "created_at": moment, "updated_at": moment},
+        "study_run": {
+            "study_id": 1, "run_id": 1, "network": "cnn", "objective": "gaussian", "sigma": 0.25, "seed": 0,
+            "predictor": "one pass",
         },
     }  # fmt: skip
 
@@ -259,7 +265,7 @@ def test_the_order_of_radii_is_asked_only_where_it_is_proved(db: Database, made:
 def test_deleting_a_run_deletes_what_came_of_it_and_nothing_else(filled: sqlite3.Connection) -> None:
     filled.execute("DELETE FROM run")
     left = {table for table in OURS if filled.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]}
-    assert left == {"checkpoint", "checkpoint_tag"}
+    assert left == {"checkpoint", "checkpoint_tag", "study"}
     filled.close()
 
 

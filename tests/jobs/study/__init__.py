@@ -1,0 +1,1 @@
+"""Tests of studies: their plans, grids, progress and runs."""

@@ -1,0 +1,110 @@
+"""The grid: which cells there are, in which order, and with which settings; impossible values before anything runs."""
+
+from __future__ import annotations
+
+import tomllib
+from itertools import product
+from typing import Any
+
+import pytest
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.study.grid import Cell, Surroundings, cells_of
+from rsuq_cli.jobs.study.plan import parsed
+from rsuq_cli.run.request import ANY_MACHINE
+
+WRITTEN = """
+name = "digits"
+sigma = [0.25, 0.5]
+seed = [0, 1]
+coverage = [0.9, 0.8]
+network = ["cnn", "mlp"]
+source = ["entropy", { uncertainty = ["margin", "entropy"] }]
+[train]
+epochs = 5
+[certify]
+n = 1000
+limit = 30
+"""
+
+
+def cells(text: str = "", **changes: Any) -> list[Cell]:
+    plan = parsed(tomllib.loads(WRITTEN + text) | changes, "plan.toml")
+    return cells_of(plan, Surroundings(ANY_MACHINE), "plan.toml")
+
+
+def test_lists_multiply_into_a_grid() -> None:
+    found = cells()
+    assert [tuple(cell.place) for cell in found] == [
+        (network, "gaussian", sigma, seed) for network, sigma, seed in product(("cnn", "mlp"), (0.25, 0.5), (0, 1))
+    ]
+    for cell in found:
+        assert (cell.training.epochs, cell.training.sigma, cell.training.seed) == (5, cell.place.sigma, cell.place.seed)
+        (sampling,) = cell.samplings  # measures of one pass are read from one run
+        assert sampling.certify.measures == ("entropy", "margin")
+        assert sampling.certify.coverages == (0.9, 0.8)
+        assert (sampling.certify.n, sampling.certify.limit, sampling.certify.seed) == (1000, 30, 0)
+        assert sampling.of(7).sources.checkpoint == "7"
+
+
+def test_cells_are_left_out_and_settings_overridden() -> None:
+    found = cells(
+        """
+[[exclude]]
+network = "mlp"
+sigma = 0.5
+[[override]]
+sigma = 0.5
+seed = 1
+train = { epochs = 9 }
+certify = { n = 2000 }
+"""
+    )
+    assert ("mlp", 0.5) not in {(cell.place.network, cell.place.sigma) for cell in found}
+    assert len(found) == 6
+    for cell in found:
+        changed = (cell.place.sigma, cell.place.seed) == (0.5, 1)
+        assert cell.training.epochs == (9 if changed else 5)
+        assert cell.samplings[0].certify.n == (2000 if changed else 1000)
+        assert cell.samplings[0].certify.limit == 30
+
+
+def test_a_network_that_others_begin_with_comes_before_them() -> None:
+    tuned = {"objective": "gaussian", "label": "tuned", "init": "gaussian", "train": {"epochs": 1}}
+    found = cells(objective=[tuned, "gaussian"], network="mlp", sigma=0.25, seed=0)
+    assert [cell.place.objective for cell in found] == ["gaussian", "tuned"]
+    base, last = found
+    assert (base.begins_with, last.begins_with) == (None, base.place)
+    assert last.beginning_with(4).init == "4"
+
+
+def test_the_ood_run_takes_the_certify_run_where_both_sample_alike() -> None:
+    (alike,) = cells(network="mlp", sigma=0.25, seed=0, ood={"sets": ["noise:smooth"], "limit": 20})
+    (apart,) = cells(network="mlp", sigma=0.25, seed=0, ood={"sets": ["noise:smooth"], "n": 200})
+    requests = [cell.samplings[0].ood_of(3, 8) for cell in (alike, apart)]
+    assert [request and request.run for request in requests] == [8, None]
+    assert [request and request.certify.n for request in requests] == [1000, 200]
+    assert all(request and request.certify.sources.checkpoint == "3" for request in requests)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"network": ["cnm"]}, "there is no model named 'cnm'; did you mean cnn?"),
+        ({"objective": ["gausian"]}, "there is no objective 'gausian'; did you mean gaussian?"),
+        ({"objective": [{"objective": "gaussian", "set": {"nothing": 1}}]}, "has no parameter 'nothing'"),
+        ({"source": ["entropi"]}, "unknown uncertainty measure 'entropi'; did you mean entropy?"),
+        ({"sigma": -1.0}, "sigma is -1"),
+        ({"coverage": 1.5}, "coverage 1.5 is not in (0, 1]"),
+        ({"certify": {"n": 5}}, "5 samples at alpha 0.001 cannot certify anything"),
+        ({"ood": {"sets": []}}, "no out-of-distribution set is named"),
+        ({"objective": [{"objective": "gaussian", "init": "x"}]}, "begins with x, which is no objective of the plan"),
+        ({"objective": [{"objective": "gaussian", "init": "gaussian"}]}, "gaussian begins with gaussian"),
+        ({"exclude": [{"network": ["cnn", "mlp"]}]}, "every cell is excluded"),
+    ],
+)
+def test_what_no_command_would_take_is_refused_before_anything_runs(changes: dict[str, Any], line: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        cells(**changes)
+    assert line in f"{caught.value.message}; {caught.value.hint}"
+    assert caught.value.message.startswith("plan.toml: ")
