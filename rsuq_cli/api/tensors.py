@@ -30,6 +30,7 @@ from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 from rsuq_cli.run.unanswered import check_answers, refuse_silent_calibration, silence
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.sampling.engine import Engine
+from rsuq_cli.uncertainty.predictor import Predictor
 from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, chosen_thresholds, draws_for, out_of_reach
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ def certify(
     alpha: float = 0.001,
     rule: str = "majority",
     competitors: str | None = None,
+    views: int = 1,
+    decide: str = "single",
     seed: int = 0,
     device: str = "auto",
     precision: str = "fp32",
@@ -127,8 +130,10 @@ def certify(
     `model` maps images `[N, C, H, W]`, uint8 or floats in [0, 1] before any normalisation, to logits `[N, K]` (or a
     dict or object that has them as `logits`); it is put in eval mode. A sample is certain where its `uncertainty` is at
     most `threshold`. Instead of a threshold, `calibration` images that are neither `images` nor training data let one
-    be chosen for `coverage`. Numbers may be Python's, numpy's or torch's. The rest is as in
-    `rsuq certify`. Source: Cohen et al. 2019; Däubener et al. 2024 (arXiv 2410.20432).
+    be chosen for `coverage`. With `views` the model is asked about the mirror image of every sample, too (2), and about
+    both moved by a pixel (4, 8): the views reject, or `decide="mean"` lets their mean name the class. Numbers may be
+    Python's, numpy's or torch's. The rest is as in `rsuq certify`. Source: Cohen et al. 2019; Däubener et al. 2024
+    (arXiv 2410.20432).
 
     Raises:
         BadInput: settings that cannot certify anything, images, calibration images or labels that are none, no
@@ -151,6 +156,7 @@ def certify(
         Sources("model"), sigma, n0=n0, n=n, alpha=alpha, machine=Machine(device, precision, batch_size), seed=seed,
         measures=(uncertainty,), threshold=threshold, coverages=() if threshold is not None else (coverage,),
         rule=rule, competitors=competitors,  # type: ignore[arg-type]
+        predictor=Predictor(a_whole_number("views", views), a_word("decide", decide)),  # type: ignore[arg-type]
     )  # fmt: skip
     images = images_given("images", images)
     calibration = None if calibration is None else images_given("calibration", calibration)
@@ -163,7 +169,7 @@ def certify(
     check_output(network, network.spec, shape, num_classes, where)
     engine = Engine(
         network, shape=shape, num_classes=num_classes, sigma=sigma, seed=seed, device=where,
-        precision=check_precision(precision, where), batch_size=batch_size,
+        precision=check_precision(precision, where), batch_size=batch_size, predictor=request.predictor,
     )  # fmt: skip
     check_answers(engine, images, range(len(images)))
     _warn_of_probabilities(engine, images[:_LOOKED_AT])
@@ -207,7 +213,9 @@ def _warn(histograms: Sequence[Histogram], samples: int) -> None:
 def _edges(engine: Engine, request: CertifyRequest, calibration: torch.Tensor | None) -> Any:
     (measure,) = request.measures
     if request.threshold is not None:
-        return calibrated_edges({}, thresholds={measure: (request.threshold,)}, coverages=())
+        return calibrated_edges(
+            {}, measures=engine.predictor.measures, thresholds={measure: (request.threshold,)}, coverages=()
+        )
     if calibration is None:
         raise BadInput(
             "neither a threshold nor calibration images are given",
@@ -218,7 +226,9 @@ def _edges(engine: Engine, request: CertifyRequest, calibration: torch.Tensor | 
     draws = draws_for(min(len(calibration), SAMPLES))
     values = engine.uncertainties(calibration[:SAMPLES], range(min(len(calibration), SAMPLES)), draws=draws)
     refuse_silent_calibration(values[measure])
-    return calibrated_edges(values, thresholds={}, coverages=request.wanted_coverages)
+    return calibrated_edges(
+        values, measures=engine.predictor.measures, thresholds={}, coverages=request.wanted_coverages
+    )
 
 
 def _shape(images: torch.Tensor) -> tuple[int, int, int]:

@@ -17,8 +17,10 @@ from rsuq_cli.auditing.judge import excess
 from rsuq_cli.auditing.statement import UNCERTAIN, Masses, Statement
 from rsuq_cli.certificates.certificate import NOBODY
 from rsuq_cli.datasets.dataset import pixels
-from rsuq_cli.uncertainty.forms import form_of
+from rsuq_cli.uncertainty.forms import Outputs, form_of
+from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 from rsuq_cli.uncertainty.scores import scores
+from rsuq_cli.uncertainty.views import ALL, viewed
 
 AttackName = Literal["pgd", "random"]
 
@@ -53,18 +55,19 @@ class _Sampled(NamedTuple):
 class Attacker:
     """Attacks a model smoothed with Gaussian noise, certain where a measure is at most a threshold.
 
-    `model` maps `[N, C, H, W]` to logits, in eval mode on `device`. `samples` noisy copies (an even number) stand for
+    `model` maps `[N, C, H, W]` to logits, in eval mode on `device`, and is asked as `predictor` says: gradients go
+    through all of its passes. `samples` noisy copies (an even number) stand for
     the smoothed model in every step. On the grid, points are 8-bit images.
     """
 
     def __init__(
         self, model: nn.Module, *, sigma: float, measure: str, threshold: float, device: torch.device,
-        samples: int = 128, on_grid: bool = False,
+        samples: int = 128, on_grid: bool = False, predictor: Predictor = PLAIN,
     ) -> None:  # fmt: skip
         self.model, self.sigma, self.device = model, sigma, device
         self.measure, self.threshold = measure, threshold
         self.samples, self.on_grid = samples, on_grid
-        self._soft_measure = form_of(measure).soft
+        self._soft_measure, self.predictor = form_of(measure).soft, predictor
 
     def worst(self, ball: Ball, attack: Literal["pgd", "random", "both"], steps: int, seed: int) -> Candidate:
         """Returns the worst point that the attack finds in so many steps; the same for the same seed."""
@@ -174,23 +177,25 @@ class Attacker:
         return Masses(certain, votes, total - int(certain.sum()), total, total - int(votes.sum()))
 
     def _sampled(self, noisy: torch.Tensor) -> _Sampled:
-        logits = self.model(noisy).float()
+        views = ALL[: self.predictor.views]
+        passes = torch.stack([self.model(viewed(noisy, view)).float() for view in views], dim=1)
         with torch.no_grad():
-            found = scores(logits, (self.measure,))
+            found = scores(passes, (self.measure,), self.predictor.decide)
             certain = found.answered & (found.values[0] <= self.threshold)
-        answered, logits = found.answered, logits.masked_fill(~found.answered[:, None], 0.0)
-        lead = _lead(logits)
+        answered = found.answered
+        outputs = Outputs(passes.masked_fill(~answered[:, None, None], 0.0), self.predictor.decide)
+        lead = _lead(outputs.deciding)
         soft_votes = torch.sigmoid(lead / _scale(lead)) * answered[:, None]
         soft_certain = torch.ones_like(lead[:, 0])
         if math.isfinite(self.threshold):
-            slack = (self.threshold - self._soft_measure(logits))[:, None]
+            slack = (self.threshold - self._soft_measure(outputs))[:, None]
             soft_certain = torch.sigmoid(slack / _scale(slack))[:, 0]
         soft_certain = soft_certain * answered
         soft = Masses(
             (soft_votes * soft_certain[:, None]).mean(0), soft_votes.mean(0), (1 - soft_certain).mean(),
-            torch.ones((), device=logits.device), (~answered).float().mean(),
+            torch.ones((), device=passes.device), (~answered).float().mean(),
         )  # fmt: skip
-        return _Sampled(logits.detach().argmax(dim=1).where(answered, NOBODY), certain, soft)
+        return _Sampled(found.classes.where(answered, NOBODY), certain, soft)
 
     def _inside(self, ball: Ball, shift: torch.Tensor, attack: AttackName) -> Candidate:
         """Returns centre + shift as an input that the guarantee is about, moved inwards where rounding takes it out."""

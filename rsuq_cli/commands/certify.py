@@ -45,6 +45,8 @@ def certify(
         ),
     ] = None,
     uncertainty: options.Measures = None,
+    views: options.Views = 1,
+    decide: options.Decide = "single",
     coverage: options.Coverages = None,
     threshold: options.Threshold = None,
     rule: options.Rule = "majority",
@@ -101,6 +103,7 @@ def certify(
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.results.names import Labels
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
+    from rsuq_cli.uncertainty.predictor import Predictor
 
     sampling = {"n0": n0, "n": n, "alpha": alpha, "skip": skip}
     for name, value in (PRESETS[preset] if preset else {}).items():
@@ -138,6 +141,7 @@ def certify(
         competitors=competitors,  # type: ignore[arg-type]
         family_wise=family_wise,
         fresh=fresh,
+        predictor=Predictor(views, decide),  # type: ignore[arg-type]
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, precision, options.batch_size_of(batch_size), workers, compile),
         at_radius=at_radius,

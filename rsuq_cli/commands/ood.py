@@ -47,6 +47,8 @@ def ood(
         options.what(metavar="N", help="Take at most N inputs of each set, spread evenly.", show_default="all"),
     ] = None,
     uncertainty: options.Measures = None,
+    views: options.Views = 1,
+    decide: options.Decide = "single",
     coverage: options.Coverage = None,
     threshold: options.Threshold = None,
     alpha: options.Alpha = 0.001,
@@ -91,12 +93,14 @@ def ood(
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.results.names import Labels
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
+    from rsuq_cli.uncertainty.predictor import Predictor
 
     settings: dict[str, Any] = {
         "model": model, "dataset": dataset, "sigma": sigma, "n0": n0, "n": n, "seed": seed, "split": split,
         "precision": precision, "weights": weights, "image_size": image_size,
-        "untrained": untrained, "factory_file": None,
+        "untrained": untrained, "factory_file": None, "views": views, "decide": decide,
     }  # fmt: skip
+    settings["predictor"] = Predictor(views, decide)  # type: ignore[arg-type]
     if run is not None:
         for flag, value in (("--checkpoint", checkpoint), ("--objective", objective)):
             if value is not None:
@@ -125,6 +129,7 @@ def ood(
         threshold=threshold,
         coverages=() if coverage is None else (coverage,),
         fresh=fresh,
+        predictor=settings["predictor"],
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, settings["precision"], options.batch_size_of(batch_size), workers, compile),
     )

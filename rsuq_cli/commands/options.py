@@ -129,6 +129,18 @@ Measures = Annotated[
     list[str] | None,
     reading(metavar="MEASURE", help=f"{listed(list(MEASURES))}; may be repeated.", show_default="entropy"),
 ]
+Views = Annotated[
+    int,
+    reading(
+        "--views", metavar="N",
+        help="Ask the network about every noisy input, its mirror image (2), and both moved by a pixel (4, 8): N times "
+        "the cost.",
+    ),
+]  # fmt: skip
+Decide = Annotated[
+    str,
+    reading(metavar="WHO", help="With views: single, the plain pass names the class, or mean, the mean of all does."),
+]
 Coverages = Annotated[
     list[float] | None,
     reading(metavar="SHARE", help="Share of noisy calibration inputs to answer; may be repeated.", show_default="0.9"),

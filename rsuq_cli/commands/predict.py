@@ -14,7 +14,7 @@ from rsuq_cli.uncertainty.measures import MEASURES
 # Flags that a run has settled.
 _SETTLED = (
     "model", "checkpoint", "objective", "untrained", "classes_renamed", "sigma", "dataset",
-    "uncertainty", "coverage", "threshold", "rule",
+    "uncertainty", "views", "decide", "coverage", "threshold", "rule",
     "competitors", "n0", "n", "alpha", "family_wise", "split", "seed", "noise", "image_size", "precision",
     "normalise", "mean", "std",
 )  # fmt: skip
@@ -55,6 +55,8 @@ def predict(
     uncertainty: Annotated[
         str, options.reading(metavar="MEASURE", help=f"{options.listed(list(MEASURES))}.")
     ] = "entropy",
+    views: options.Views = 1,
+    decide: options.Decide = "single",
     coverage: options.Coverage = None,
     threshold: options.Threshold = None,
     rule: options.Rule = "majority",
@@ -89,6 +91,7 @@ def predict(
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.predict import prediction_table
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
+    from rsuq_cli.uncertainty.predictor import Predictor
 
     settings: FromRun | CertifyRequest
     if run is not None:
@@ -128,6 +131,7 @@ def predict(
             rule=rule,  # type: ignore[arg-type]
             competitors=competitors,  # type: ignore[arg-type]
             family_wise=family_wise,
+            predictor=Predictor(views, decide),  # type: ignore[arg-type]
             machine=Machine(device or "auto", precision),
         )
     request = PredictRequest(tuple(images), settings, index, resize)

@@ -6,7 +6,7 @@ from has noise of its own. What `certify` would refuse before sampling is refuse
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.under_way import going_on
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.engine import Engine
-from rsuq_cli.uncertainty.measures import MEASURES, check_known
+from rsuq_cli.uncertainty.measures import check_known
 from rsuq_cli.uncertainty.thresholds import SAMPLES, calibrated_edges, chosen_thresholds, draws_for
 
 # Inputs that the size of the evidence is measured on.
@@ -166,7 +166,7 @@ def added_bytes(request: CertifyRequest, engine: Engine, split: Split) -> float:
     draws = min(request.n0 + request.n, engine.batch_size)
     answers = engine.answers(split.images[chosen], split.indices[chosen], draws=draws)
     edges = calibrated_edges(
-        answers.values, thresholds={}, coverages=request.wanted_coverages
+        answers.values, measures=engine.predictor.measures, thresholds={}, coverages=request.wanted_coverages
     )  # about as many bins as the run's own
     sizes = []
     for at in range(len(chosen)):
@@ -177,16 +177,16 @@ def added_bytes(request: CertifyRequest, engine: Engine, split: Split) -> float:
                              engine.num_classes, request.n0, request.n)
             for name, e in edges.items()
         }  # fmt: skip
-        sizes.append(len(encode(histograms, _sums(engine.num_classes))))
+        sizes.append(len(encode(histograms, _sums(engine.num_classes, engine.predictor.measures))))
     scorings = len(request.measures) * max(1, len(request.wanted_coverages))
     return float(np.mean(sizes)) + scorings * _CERTIFICATE_BYTES
 
 
-def _sums(num_classes: int) -> Sums:
+def _sums(num_classes: int, measures: Sequence[str]) -> Sums:
     """Returns sums that take as much room as real ones."""
-    random = np.random.default_rng(0).integers(10**11, 10**12, size=(2, num_classes + len(MEASURES)))
+    random = np.random.default_rng(0).integers(10**11, 10**12, size=(2, num_classes + len(measures)))
     return Sums(
-        {name: (int(random[0, at]), int(random[1, at])) for at, name in enumerate(MEASURES)}, random[:, len(MEASURES) :]
+        {name: (int(random[0, at]), int(random[1, at])) for at, name in enumerate(measures)}, random[:, len(measures) :]
     )
 
 

@@ -50,6 +50,7 @@ from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.grid_noise import sampling_error
 from rsuq_cli.sampling.workers import Solo
 from rsuq_cli.spelling import spelled
+from rsuq_cli.uncertainty.predictor import PREDICTOR
 from rsuq_cli.uncertainty.thresholds import chosen_thresholds
 
 
@@ -271,6 +272,7 @@ def _known_edges(
         CALIBRATION_IMAGES: opened.dataset.load("calibration").sha256(), "dataset": opened.dataset_name,
         "sigma": request.sigma, "seed": request.seed, "noise": request.noise, "device": sampling.device.type,
         "precision": sampling.precision,
+        PREDICTOR: request.predictor.recorded().get(PREDICTOR),
     } | recorded(opened.model.normalisation)  # fmt: skip
     with open_for_reading(database) as db:
         for run in reversed(list_runs(db)):

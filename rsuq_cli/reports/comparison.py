@@ -18,7 +18,10 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.formats import Record
 from rsuq_cli.reports.figures import acr_text, figure_column
 from rsuq_cli.results.figures import Figures
+from rsuq_cli.uncertainty.predictor import PREDICTOR, predictor_of
 
+# What two runs share that sample the same network on the same inputs.
+_SAME_NETWORK = ("model", "checkpoint_id", "source", "dataset", "subset_sha256", "sigma")
 SCORING = "scoring: one reading of a run's evidence"
 THRESHOLD = "θ: certain up to this uncertainty"
 CEILING = "ceiling: inputs whose every sample speaks for the class, so that n limits the radius"
@@ -69,7 +72,7 @@ def comparison_table(figures: Sequence[Figures], *, title: str = "certified", in
     rest = () if all(standard_only) else (*of_rejection, *([NO_REJECTION] if any(standard_only) else []))
     legend = (" · ".join(what), acr, *rest)
     shown = " · ".join(name for name in named if name)
-    notes = (*legend, *early_stops(records), *_incomplete(records), *_warnings(records))
+    notes = (*legend, *beside_the_mean(figures), *early_stops(records), *_incomplete(records), *_warnings(records))
     if intervals:
         columns = [_with_interval(column) for column in columns]
         notes = (INTERVALS, *notes)
@@ -159,6 +162,7 @@ def _settings(records: Sequence[Record]) -> list[Setting]:
     columns = [
         Column("run", lambda r: str(r["run_id"]), name="run_id"),
         Column("model", lambda r: r["model"], "left", name="model"),
+        Column("predictor", predictor_text, "left", name="predictor"),
         # Of a run of our own the source is the weights' path, which the checkpoint's number stands for.
         Column("source", lambda r: (r["source"] or "") if r["kind"] == "import" else "", "left", name="source"),
         Column("data set", lambda r: r["dataset"], "left", name="dataset"),
@@ -174,6 +178,7 @@ def _settings(records: Sequence[Record]) -> list[Setting]:
     named: dict[str, Callable[[Record], str]] = {
         "run_id": lambda r: f"run {r['run_id']}",
         "sigma": lambda r: f"σ = {number_text(r['sigma'])}",
+        "predictor": lambda r: predictor_text(r) if r["predictor"] else "",
         "inputs": lambda r: f"{_inputs(r)} inputs",
         "n0": lambda r: f"n0 = {r['n0']:,}",
         "n": lambda r: f"n0 = {r['n0']:,}, n = {r['n']:,}",
@@ -232,6 +237,37 @@ def _alpha(record: Record) -> str:
 def _rule(record: Record) -> str:
     competitors = "" if record["competitors"] == "merged" else f", {record['competitors']} competitors"
     return f"{record['rule']}{competitors}"
+
+
+def predictor_text(record: Record) -> str:
+    """Returns what was asked of the network for every noise sample."""
+    return str(predictor_of({PREDICTOR: record["predictor"]} if record["predictor"] else {}))
+
+
+def beside_the_mean(figures: Sequence[Figures]) -> list[str]:
+    """Returns, for every run whose views only reject, what the mean of the same views certifies as the classifier.
+
+    Who rejects by more passes than who decides knows more than the classifier: its gain flatters.
+    """
+    rejecting = {one.run_id: one for one in figures if (one.predictor or {}).get("decide") == "single"}
+    return [_beside_the_mean(one, figures) for one in rejecting.values()]
+
+
+def _beside_the_mean(one: Figures, figures: Sequence[Figures]) -> str:
+    wanted = {**(one.predictor or {}), "decide": "mean"}
+    means = [
+        other
+        for other in figures
+        if other.predictor == wanted and all(getattr(other, name) == getattr(one, name) for name in _SAME_NETWORK)
+    ]
+    said = f"run {one.run_id} rejects by more passes than decide, so its gain flatters: "
+    if not means:
+        return f"{said}beside it belongs the same command with --decide mean"
+    best = max(means, key=lambda mean: mean.acr_ncl)
+    return (
+        f"{said}the mean of the same passes as the classifier has ACR {acr_text(best.acr_standard)}, "
+        f"CC {acr_text(best.acr_cc)}, NCL {acr_text(best.acr_ncl)} (scoring {best.scoring_id})"
+    )
 
 
 def early_stops(records: Sequence[Record]) -> list[str]:

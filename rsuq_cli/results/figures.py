@@ -49,7 +49,7 @@ class Figures(Measured):
     `clean_accuracy` is that of the smoothed classifier without rejection (right, and decided), `accuracy` that of the
     decision with it (right, and certain), `accuracy_answered` None where nothing was answered. `draws_mean` and
     `draws_median` are of the estimation samples of an input, `draws_at_max` is the share that had all n. `intervals`
-    has the shares again, by name, with their intervals.
+    has the shares again, by name, with their intervals. `predictor` is as the run recorded it, None for one plain pass.
     """
 
     run_id: int
@@ -81,6 +81,7 @@ class Figures(Measured):
     created_at: str
     warnings: tuple[str, ...]
     name: str | None
+    predictor: Mapping[str, Any] | None
     tags: tuple[str, ...]
     inputs: int
     values: Mapping[str, float | None]
@@ -138,12 +139,21 @@ def selected_figures(db: Database, selection: Selection, radii: Sequence[float] 
         raise BadInput(f"a radius must be a number from 0 up, not {bad[0]}", "for example --radii 0,0.25,0.5")
     with db.read() as connection:
         labelled = tags_by_number(connection, "run")
-        settings = [{**row, "tags": labelled.get(row["run_id"], ())} for row in chosen_scorings(connection, selection)]
+        settings = [
+            {**_without_configuration(row), "tags": labelled.get(row["run_id"], ())}
+            for row in chosen_scorings(connection, selection)
+        ]
     workers = max(1, min(os.cpu_count() or 1, 4, len(settings)))
     with ThreadPoolExecutor(workers) as pool:
         shared = pool.map(lambda part: _part(db, part, radii), (settings[i::workers] for i in range(workers)))
         computed = [one for part in shared for one in part]
     return sorted(computed, key=lambda one: (one.run_id, one.scoring_id))
+
+
+def _without_configuration(row: RowMapping) -> dict[str, Any]:
+    """Returns the settings of a scoring, of the configuration the predictor alone."""
+    settings = {str(name): value for name, value in row.items()}
+    return settings | {"predictor": json.loads(settings.pop("configuration")).get("predictor")}
 
 
 def _part(db: Database, settings: Sequence[Mapping[str, Any]], radii: Sequence[float]) -> list[Figures]:

@@ -26,7 +26,7 @@ SELECT run.id AS run_id, scoring.id AS scoring_id, run.kind, run.status, run.che
        run.split, run.skip, run.subset_sha256, run.sigma, run.n0, run.n, run.seed, run.device, run.precision,
        run.source, checkpoint.objective, scoring.measure, scoring.threshold, scoring.coverage AS threshold_coverage,
        scoring.rule, scoring.competitors, scoring.alpha, scoring.family_size, run.inputs AS planned, run.created_at,
-       run.warnings, run.name
+       run.warnings, run.name, run.configuration
 FROM scoring JOIN run ON run.id = scoring.run_id LEFT JOIN checkpoint ON checkpoint.id = run.checkpoint_id
 """
 

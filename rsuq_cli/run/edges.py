@@ -62,7 +62,9 @@ def run_edges(
         for warning in warnings:
             watcher.say(f"warning: {warning}")
     thresholds = dict.fromkeys(request.measures, (request.threshold,) if request.threshold is not None else ())
-    found = calibrated_edges(values, thresholds=thresholds, coverages=request.wanted_coverages)
+    found = calibrated_edges(
+        values, measures=request.predictor.measures, thresholds=thresholds, coverages=request.wanted_coverages
+    )
     return Calibrated(found, (*warnings, *_short(request, found, watcher)))
 
 

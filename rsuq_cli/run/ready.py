@@ -116,13 +116,14 @@ def open_request(
     if inputs.before:
         compiled, allowed = was_compiled(inputs.before.configuration), preparation_of(inputs.before.configuration)
     else:
-        samples = len(inputs) * (request.n0 + request.n)
+        samples = len(inputs) * (request.n0 + request.n) * request.predictor.passes
         compiled, allowed = (
             worth_compiling(opened.model, opened.dataset.shape, samples, devices[0], machine.compile), None,
         )  # fmt: skip
     sampling = Sampling(
-        request.sigma, request.seed, request.noise, devices[0], precision, machine.batch_size, compiled, allowed
-    )
+        request.sigma, request.seed, request.noise, devices[0], precision, machine.batch_size, compiled, allowed,
+        request.predictor,
+    )  # fmt: skip
     engine = open_engine(opened.model, opened.dataset, sampling)
     for part in inputs.parts:
         check_answers(engine, part.split.images, part.noise)

@@ -62,6 +62,7 @@ def configuration_of(
         # Of one evidence, but not of one reading: what is opened again has these names.
         **({"class_names": list(opened.dataset.class_names)} if opened.renamed else {}),
         **({"untrained": True} if opened.untrained else {}),
+        **request.predictor.recorded(),
         **({FACTORY_FILE: spelled(opened.model.source_file)} if opened.model.source_file else {}),
         **own,
     }

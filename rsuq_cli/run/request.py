@@ -26,7 +26,8 @@ from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.models.statistics import Statistics, check_named
 from rsuq_cli.results.names import NO_LABELS, Labels
 from rsuq_cli.spelling import spelled
-from rsuq_cli.uncertainty.measures import check_threshold, measure_named
+from rsuq_cli.uncertainty.measures import check_threshold
+from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 
 SPLITS = ("test", "calibration", "train")
 NOISES = ("gaussian", "grid")
@@ -124,6 +125,7 @@ class CertifyRequest:
     at_radius: float | None = None
     tolerance: float | None = None
     guarantees: tuple[GuaranteeName, ...] = ()
+    predictor: Predictor = PLAIN
     labels: Labels = NO_LABELS
     machine: Machine = ANY_MACHINE
 
@@ -154,7 +156,7 @@ class CertifyRequest:
         if not self.measures:
             raise BadInput("no uncertainty measure is named", "give --uncertainty entropy, for example")
         for measure in self.measures:
-            measure_named(measure)
+            self.predictor.check(measure)
         if self.threshold is not None and self.coverages:
             raise BadInput("both --coverage and --threshold are given", "give one of them")
         for coverage in self.coverages:

@@ -25,6 +25,7 @@ from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.forward import Preparation
 from rsuq_cli.sampling.grid_noise import GridNoise
 from rsuq_cli.sampling.workers import Crew, Sampler, Solo
+from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 
 # Floating-point operations that a job must have for compiling to pay back, about ten minutes of two CPU cores or a
 # minute of a GPU. They are counted, not timed: the same job is always decided alike, so that it can be resumed.
@@ -45,6 +46,7 @@ class Sampling(NamedTuple):
     batch_size: int | None = None
     compiled: bool = False
     allowed: Preparation | None = None
+    predictor: Predictor = PLAIN
 
 
 class Recipe(NamedTuple):
@@ -117,7 +119,7 @@ def _engine(model: LoadedModel, shape: tuple[int, int, int], num_classes: int, s
     return Engine(
         model.module, shape=shape, num_classes=num_classes, sigma=sampling.sigma, seed=sampling.seed,
         device=sampling.device, precision=sampling.precision, batch_size=sampling.batch_size,
-        compiled=sampling.compiled, noise=grid, allowed=sampling.allowed,
+        compiled=sampling.compiled, noise=grid, allowed=sampling.allowed, predictor=sampling.predictor,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.forward import Preparation
 from rsuq_cli.spelling import path_of
+from rsuq_cli.uncertainty.predictor import predictor_of
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def reopen(
     sampling = Sampling(
         run.sigma, run.seed, str(configuration.get("noise", "gaussian")), place,
         check_precision(run.precision, place), batch_size, was_compiled(configuration), preparation_of(configuration),
+        predictor_of(configuration),
     )  # fmt: skip
     return Reopened(run, dataset, model, sampling)
 

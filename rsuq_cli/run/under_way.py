@@ -87,9 +87,10 @@ class UnderWay:
         samples = request.n0 + request.n
         most = "about" if request.stopping is None else "at most"
         seconds = todo * samples / self.ready.rate(todo * samples)
+        passes = "" if request.predictor.passes == 1 else f", {request.predictor.passes} passes for every sample"
         return (
             f"× {samples:,} samples, {most} {duration_text(seconds)} on {engine.device} "
-            f"({engine.precision}, batches of {engine.batch_size}); "
+            f"({engine.precision}, batches of {engine.batch_size}{passes}); "
             # Rounded down, as it will be where it is printed as a radius.
             f"no radius can exceed {math.floor(1000 * method.ceiling(request.n)) / 1000:.3f}"
         )

@@ -15,7 +15,6 @@ import torch
 
 from rsuq_cli.datasets.dataset import pixels
 from rsuq_cli.sampling.forward import Forward
-from rsuq_cli.uncertainty.measures import MEASURES
 
 
 class CleanPass(NamedTuple):
@@ -37,9 +36,9 @@ def clean_pass(forward: Forward, images: torch.Tensor, *, batch_size: int) -> Cl
         batch = pixels(images[start : start + batch_size].to(forward.device))
         padded = torch.zeros((batch_size, *images.shape[1:]), device=forward.device)
         padded[: len(batch)] = batch
-        answer, scores = forward(padded)
-        classes.append(answer.where(scores.answered, -1)[: len(batch)].cpu())
+        scores = forward(padded)
+        classes.append(scores.classes.where(scores.answered, -1)[: len(batch)].cpu())
         values.append(scores.values[:, : len(batch)].cpu())
     every = torch.cat(values, dim=1).double().numpy()
-    by_measure = {measure: every[row] for row, measure in enumerate(MEASURES)}
+    by_measure = {measure: every[row] for row, measure in enumerate(forward.predictor.measures)}
     return CleanPass(torch.cat(classes).numpy().astype(np.int64), by_measure, time.perf_counter() - started)

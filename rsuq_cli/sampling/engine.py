@@ -29,7 +29,7 @@ from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
 from rsuq_cli.sampling.tally import STREAMS, Bins, Counted, Tally
 from rsuq_cli.sampling.watch import KEPT, Watch
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 from rsuq_cli.uncertainty.scores import Scores, look_like_probabilities, scores
 
 # Numbers of inputs in their data set; the noise of an input depends on its number.
@@ -64,10 +64,10 @@ class Answers(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What the forward pass said of a batch: class `[rows]` and scores, padding at the end."""
+    """What the predictor said of a batch, padding at the end; `plain` `[rows, K]` are the logits of the plain pass."""
 
     batch: list[Piece]
-    classes: torch.Tensor
+    plain: torch.Tensor
     scores: Scores
 
 
@@ -89,7 +89,7 @@ def _room_for(rows: int, shape: tuple[int, int, int], device: torch.device) -> t
 
 
 class Engine:
-    """Samples a model under noise of one kind, sigma and seed.
+    """Samples a model under noise of one kind, sigma and seed, asked as `predictor` says.
 
     `model` maps `[N, C, H, W]` in [0, 1], plus noise, to logits `[N, K]`; it is used in eval mode on `device`.
     `batch_size` is rounded up to a multiple of 32; a full memory of the device halves it, and `notices` says so.
@@ -109,17 +109,18 @@ class Engine:
         compiled: bool = False,
         noise: Perturbation | None = None,
         allowed: Preparation | None = None,
+        predictor: Predictor = PLAIN,
     ) -> None:
         if device.type == "cpu":
             keep_freed_memory()
         self.shape, self.num_classes = shape, num_classes
-        self.sigma, self.seed = sigma, seed
+        self.sigma, self.seed, self.predictor = sigma, seed, predictor
         self.device, self.precision = device, precision
         wanted = automatic_batch_size(shape, device) if batch_size is None else batch_size
         self.batch_size = -(-wanted // _ROW_MULTIPLE) * _ROW_MULTIPLE
         self.meter = Meter()
         self.notices: list[str] = []
-        self._opened = partial(Forward, model, shape, device, precision, sigma=sigma)
+        self._opened = partial(Forward, model, shape, device, precision, sigma=sigma, predictor=predictor)
         self._forward = self._opened(compiled=compiled, allowed=allowed)
         self._noise = noise or GaussianNoise(seed=seed, sigma=sigma, shape=shape, device=device)
         self._buffer = _room_for(self.batch_size, shape, device)
@@ -161,7 +162,7 @@ class Engine:
             with self._metered(batch):
                 tally = Tally(batch, bins, tally)
                 for outcome in self._run(images, indices, batch, bins.measures):
-                    tally.add(outcome.batch, outcome.classes, outcome.scores)
+                    tally.add(outcome.batch, outcome.scores)
                 # A GPU goes on with the next batch while the host reads the last one; a CPU has nothing to overlap.
                 ready, waiting = (tally, None) if self.device.type == "cpu" else (waiting, tally)
                 done = ready.report() if ready else []
@@ -185,11 +186,11 @@ class Engine:
                 for outcome in self._run(images, indices, batch):
                     rows = samples_in(outcome.batch)
                     answered = outcome.scores.answered[:rows].cpu()
-                    classes.append(torch.where(answered, outcome.classes[:rows].cpu(), -1))
+                    classes.append(torch.where(answered, outcome.scores.classes[:rows].cpu(), -1))
                     values.append(outcome.scores.values[:, :rows].cpu())
-                    alike.append(look_like_probabilities(outcome.scores)[:rows].cpu()[answered])
+                    alike.append(look_like_probabilities(outcome.plain)[:rows].cpu()[answered])
         every = torch.cat(values, dim=1).numpy()
-        by_measure = {measure: every[row] for row, measure in enumerate(MEASURES)}
+        by_measure = {measure: every[row] for row, measure in enumerate(self.predictor.measures)}
         answered_alike = torch.cat(alike)
         are_probabilities = len(answered_alike) > 0 and bool(answered_alike.all())
         return Answers(torch.cat(classes).numpy().astype(np.int64), by_measure, are_probabilities)
@@ -256,17 +257,18 @@ class Engine:
         used = samples_in(batch)
         kept = self._watch.keep(noisy, used)
         with inference(self.device, self.precision):
-            logits = self._forward.logits(noisy).float()
-            self._check_shape(logits, noisy)
-            outcome = _Outcome(batch, logits.argmax(dim=1), scores(logits, measures))
+            passes = self._forward.passes(noisy)
+            self._check_shape(passes, noisy)
+            wanted = self.predictor.measures if measures is None else measures
+            outcome = _Outcome(batch, passes[:, 0], scores(passes, wanted, self.predictor.decide))
         if kept is not None:
-            self._watch.compare(kept, logits, used)
+            self._watch.compare(kept, passes, used)
         return outcome
 
-    def _check_shape(self, logits: torch.Tensor, noisy: torch.Tensor) -> None:
-        if logits.shape != (len(noisy), self.num_classes):
+    def _check_shape(self, passes: torch.Tensor, noisy: torch.Tensor) -> None:
+        if passes.shape != (len(noisy), self.predictor.passes, self.num_classes):
             raise BadInput(
-                f"the model gives logits of shape {list(logits.shape)} for {len(noisy)} inputs, not "
+                f"the model gives logits of shape {[len(passes), *passes.shape[2:]]} for {len(noisy)} inputs, not "
                 f"{[len(noisy), self.num_classes]}",
                 "return [N, classes] for batches of any size",
             )

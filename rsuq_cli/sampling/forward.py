@@ -21,7 +21,9 @@ from torch import nn
 
 from rsuq_cli.sampling.comparison import differing, made_up_inputs
 from rsuq_cli.sampling.device import Precision, inference
+from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 from rsuq_cli.uncertainty.scores import Scores, scores
+from rsuq_cli.uncertainty.views import ALL, viewed
 
 # How many inputs a preparation is tried on: as many as that many pixel values allow.
 _TRIED_VALUES, _FEWEST, _MOST = 2**18, 8, 16
@@ -37,7 +39,8 @@ class Preparation:
 
 
 class Forward:
-    """A model ready to be sampled in one precision on one device, at noise of `sigma` (pixel units).
+    """A model ready to be sampled in one precision on one device, at noise of `sigma` (pixel units), as the predictor
+    asks it.
 
     Of `allowed`, what changes the model's answers to noisy inputs is left out; None allows all but compiling. `notes`
     say in a line each why something is not in force.
@@ -53,8 +56,9 @@ class Forward:
         compiled: bool,
         sigma: float = 0.0,
         allowed: Preparation | None = None,
+        predictor: Predictor = PLAIN,
     ) -> None:
-        self.device, self.precision = device, precision
+        self.device, self.precision, self.predictor = device, precision, predictor
         self.notes: list[str] = []
         may = allowed or Preparation(folded=True, channels_last=True)
         self._own = model.eval()
@@ -74,11 +78,22 @@ class Forward:
         """Whether what runs is anything but the model itself."""
         return self.preparation != Preparation()
 
-    def __call__(self, noisy: torch.Tensor) -> tuple[torch.Tensor, Scores]:
-        """Returns class `[rows]` and scores of a batch `[rows, C, H, W]`."""
+    def __call__(self, noisy: torch.Tensor) -> Scores:
+        """Returns the classes of a batch `[rows, C, H, W]`, and every measure that the predictor has."""
         with inference(self.device, self.precision):
-            logits = self.logits(noisy).float()
-            return logits.argmax(dim=1), scores(logits)
+            return scores(self.passes(noisy), self.predictor.measures, self.predictor.decide)
+
+    def passes(self, noisy: torch.Tensor) -> torch.Tensor:
+        """Returns the logits of every pass over a batch, `[rows, T, K]` in float32; the batch is the model's.
+
+        The plain pass is the first.
+        """
+        views = ALL[: self.predictor.views]
+        if len(views) == 1:
+            return self.logits(noisy).float()[:, None]
+        # The network may write into what it is given, and its next answer over its last one.
+        others = [self.logits(viewed(noisy, view)).float().clone() for view in views[1:]]
+        return torch.stack([self.logits(noisy).float(), *others], dim=1)
 
     def logits(self, noisy: torch.Tensor) -> torch.Tensor:
         """Returns the logits `[rows, K]` of a batch, in the precision of the forward pass; the batch is the model's."""

@@ -81,15 +81,17 @@ class Tally:
                 self.sums[self.slots[open_task]] = before.sums[before.slots[open_task]]
                 self.unanswered[self.slots[open_task]] = before.unanswered[before.slots[open_task]]
 
-    def add(self, batch: Sequence[Piece], classes: torch.Tensor, scores: Scores) -> None:
-        """Counts the samples of a batch, given class `[rows]` and scores; rows after the pieces are padding."""
-        everyone = self._slot_of_rows(batch, len(classes))
+    def add(self, batch: Sequence[Piece], scores: Scores) -> None:
+        """Counts the samples of a batch, given the scores of its rows; rows after the pieces are padding."""
+        everyone = self._slot_of_rows(batch, len(scores.classes))
         self.unanswered.view(-1).index_add_(0, everyone, (~scores.answered).to(torch.int64))
         # A sample without an answer is in no bin of any class, and in no sum: it goes where the padding goes.
         slot = torch.where(scores.answered, everyone, len(self.slots) * len(STREAMS))
         measures, width = self.bins.table.shape
         cell = torch.searchsorted(self.bins.table, scores.values)
-        flat = ((slot[None] * measures + self.bins.measure) * self.bins.num_classes + classes[None]) * width + cell
+        flat = (
+            (slot[None] * measures + self.bins.measure) * self.bins.num_classes + scores.classes[None]
+        ) * width + cell
         ones = torch.ones((), dtype=torch.int32, device=flat.device).expand(flat.numel())
         self.counts.view(-1).scatter_add_(0, flat.view(-1), ones)
         exact = torch.cat([scores.values.t(), scores.probabilities], dim=1)

@@ -51,9 +51,9 @@ class Watch:
         rows = torch.linspace(0, used - 1, min(KEPT, used), device=noisy.device).round().long()
         return Kept(noisy[rows].clone(), rows)
 
-    def compare(self, kept: Kept, logits: torch.Tensor, used: int) -> None:
-        """Asks again; raises Refuted where an answer differs from that in the batch's `logits` `[rows, K]`."""
-        self._ask(kept.inputs, logits[kept.rows].float())
+    def compare(self, kept: Kept, passes: torch.Tensor, used: int) -> None:
+        """Asks again; raises Refuted where an answer differs from that in the batch's `passes` `[rows, T, K]`."""
+        self._ask(kept.inputs, passes[kept.rows])
         self._largest, self._since = max(self._largest, used), 0
 
     def conclude(self) -> None:
@@ -69,21 +69,24 @@ class Watch:
         asked = torch.cat([inputs, self._anchor[0]])
         said = torch.cat([expected, self._anchor[1]])
         found = self._among_others(asked)
-        if not bool(differing(said, found, self._forward.precision).any()):
+        if not self._differ(said, found):
             return
-        again = self._among_others(asked)
-        if bool(differing(found, again, self._forward.precision).any()):
+        if self._differ(found, self._among_others(asked)):
             raise Refuted("the model answers differently each time", HINT)
         raise Refuted(
             "the model: the answer to an input depends on the others in its batch, or on what it was asked before", HINT
         )
 
+    def _differ(self, before: torch.Tensor, after: torch.Tensor) -> bool:
+        """Returns whether two answers `[N, T, K]` to the same inputs are not the same, in any pass."""
+        return bool(differing(before.flatten(0, 1), after.flatten(0, 1), self._forward.precision).any())
+
     def _among_others(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Returns the logits of the inputs from a batch in which they are mixed with much brighter and darker ones."""
+        """Returns the passes `[N, T, K]` over inputs, in a batch of them and brighter and darker ones."""
         others = torch.cat([4 * inputs - 1.5, 1 - inputs, -2 * inputs])
         count = max(self.rows - len(inputs), 0)
         batch = torch.cat([inputs, others[torch.arange(count, device=inputs.device) % len(others)]])
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(0)).to(inputs.device)
         with inference(self._forward.device, self._forward.precision):
-            logits = self._forward.logits(batch[order]).float()
-        return logits[order.argsort()][: len(inputs)]
+            passes = self._forward.passes(batch[order])
+        return passes[order.argsort()][: len(inputs)]

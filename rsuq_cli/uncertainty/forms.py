@@ -1,4 +1,4 @@
-"""What each measure computes: from logits, and in a form that gradients pass through.
+"""What each measure computes: from the logits of one or several passes, and in a form that gradients pass through.
 
 Invariant: every measure of `MEASURES` has a form here, and the two functions of a form agree wherever float32 can tell.
 Larger means more uncertain, and a row of logits gives the same bits whatever rows stand around it.
@@ -19,25 +19,59 @@ _GEN_EXPONENT, _GEN_CLASSES = 0.1, 100
 
 
 class Outputs:
-    """Logits `[N, K]` in float32, and what several measures need of them, computed once."""
+    """What a predictor gave, `passes` logits `[N, T, K]` (or `[N, K]` of one pass), in float32, and what several
+    measures need of them, computed once.
 
-    def __init__(self, logits: torch.Tensor) -> None:
-        self.logits = logits.float()
+    `decide` is "single", where the first pass names the class, or "mean", where the mean of the softmax does. In the
+    measures of one pass, p is the softmax of the pass that decides, or else the mean; and the logits of a mean are the
+    mean of the logits.
+    """
+
+    def __init__(self, passes: torch.Tensor, decide: str = "single") -> None:
+        self.passes = (passes[:, None] if passes.ndim == 2 else passes).float()
+        self._of_mean = decide == "mean" and self.passes.shape[1] > 1
 
     @property
     def classes(self) -> int:
         """K."""
-        return self.logits.shape[1]
+        return self.passes.shape[2]
+
+    @cached_property
+    def logits(self) -> torch.Tensor:
+        """Logits `[N, K]`: of the pass that decides, or the mean over the passes."""
+        return self.passes.mean(dim=1) if self._of_mean else self.passes[:, 0]
+
+    @cached_property
+    def passes_log_p(self) -> torch.Tensor:
+        """Logarithm of the softmax of every pass, `[N, T, K]`."""
+        return torch.log_softmax(self.passes, dim=2)
+
+    @cached_property
+    def mean_log_p(self) -> torch.Tensor:
+        """Logarithm of the mean of the softmax over the passes, `[N, K]`."""
+        return torch.logsumexp(self.passes_log_p, dim=1) - math.log(self.passes.shape[1])
 
     @cached_property
     def log_p(self) -> torch.Tensor:
-        """Logarithm of the softmax, `[N, K]`."""
-        return torch.log_softmax(self.logits, dim=1)
+        """Logarithm of the softmax of the pass that decides, or of the mean, `[N, K]`."""
+        return self.mean_log_p if self._of_mean else torch.log_softmax(self.logits, dim=1)
 
     @cached_property
     def p(self) -> torch.Tensor:
-        """The softmax, `[N, K]`."""
+        """That softmax, `[N, K]`."""
         return self.log_p.exp()
+
+    @property
+    def deciding(self) -> torch.Tensor:
+        """What the class is read off, `[N, K]`: logits of one pass (probabilities may have rounded to the same number),
+        or the logarithm of the mean.
+        """
+        return self.mean_log_p if self._of_mean else self.logits
+
+    @cached_property
+    def decided(self) -> torch.Tensor:
+        """The class that is named, `[N]`."""
+        return self.deciding.argmax(dim=1)
 
     @cached_property
     def two_largest(self) -> torch.Tensor:
@@ -49,15 +83,20 @@ class Outputs:
         """1 - p of the largest `[N]`, without the cancellation of subtracting two numbers near one."""
         return -torch.expm1(self.two_largest[:, 0])
 
+    @cached_property
+    def votes(self) -> torch.Tensor:
+        """The class that every pass names, `[N, T]`."""
+        return self.passes.argmax(dim=2)
+
 
 class Form(NamedTuple):
-    """A measure as functions: `value` `[N]` of the outputs, and `soft` `[N]` of logits `[N, K]`.
+    """A measure as two functions of the outputs, `[N]` each: `value`, and `soft`, which attacks climb.
 
-    `soft` is what attacks climb: the same number, with finite gradients everywhere.
+    `soft` is the same number with finite gradients everywhere; of one that counts votes, a number that grows with it.
     """
 
     value: Callable[[Outputs], torch.Tensor]
-    soft: Callable[[torch.Tensor], torch.Tensor]
+    soft: Callable[[Outputs], torch.Tensor]
 
 
 def _entropy(of: Outputs) -> torch.Tensor:
@@ -65,17 +104,21 @@ def _entropy(of: Outputs) -> torch.Tensor:
     return entropy.clamp(0.0, 1.0)
 
 
-def _soft_entropy(logits: torch.Tensor) -> torch.Tensor:
-    log_p = torch.log_softmax(logits, dim=1)
-    return -(log_p.exp() * log_p).sum(1) / math.log(max(logits.shape[1], 2))
+def _soft_entropy(of: Outputs) -> torch.Tensor:
+    return _entropy_of(of.log_p)
+
+
+def _entropy_of(log_p: torch.Tensor) -> torch.Tensor:
+    """Returns the entropy over the last dimension, / log K, with finite gradients."""
+    return -(log_p.exp() * log_p).sum(-1) / math.log(max(log_p.shape[-1], 2))
 
 
 def _confidence(of: Outputs) -> torch.Tensor:
     return of.doubt.clamp(0.0, 1.0)
 
 
-def _soft_confidence(logits: torch.Tensor) -> torch.Tensor:
-    return 1 - torch.log_softmax(logits, dim=1).exp().amax(1)
+def _soft_confidence(of: Outputs) -> torch.Tensor:
+    return 1 - of.p.amax(1)
 
 
 def _margin(of: Outputs) -> torch.Tensor:
@@ -83,25 +126,17 @@ def _margin(of: Outputs) -> torch.Tensor:
     return (of.doubt + second).clamp(0.0, 1.0)
 
 
-def _soft_margin(logits: torch.Tensor) -> torch.Tensor:
-    top = torch.log_softmax(logits, dim=1).exp().topk(min(2, logits.shape[1]), dim=1).values
+def _soft_margin(of: Outputs) -> torch.Tensor:
+    top = of.p.topk(min(2, of.classes), dim=1).values
     return 1 - top[:, 0] + top[:, 1:].sum(1)
 
 
 def _energy(of: Outputs) -> torch.Tensor:
-    return _soft_energy(of.logits)
-
-
-def _soft_energy(logits: torch.Tensor) -> torch.Tensor:
-    return -torch.logsumexp(logits, dim=1)
+    return -torch.logsumexp(of.logits, dim=1)
 
 
 def _max_logit(of: Outputs) -> torch.Tensor:
-    return _soft_max_logit(of.logits)
-
-
-def _soft_max_logit(logits: torch.Tensor) -> torch.Tensor:
-    return -logits.amax(dim=1)
+    return -of.logits.amax(dim=1)
 
 
 def _gen(of: Outputs) -> torch.Tensor:
@@ -111,10 +146,71 @@ def _gen(of: Outputs) -> torch.Tensor:
     return (largest * (1.0 - largest)).clamp_min(0.0).log().mul(_GEN_EXPONENT).exp().sum(dim=1)
 
 
-def _soft_gen(logits: torch.Tensor) -> torch.Tensor:
-    log_p = torch.log_softmax(logits, dim=1)
-    largest = log_p.topk(min(_GEN_CLASSES, logits.shape[1]), dim=1).values.clamp_max(-1e-12)
+def _soft_gen(of: Outputs) -> torch.Tensor:
+    largest = of.log_p.topk(min(_GEN_CLASSES, of.classes), dim=1).values.clamp_max(-1e-12)
     return (_GEN_EXPONENT * (largest + torch.log(-torch.expm1(largest)))).exp().sum(1)
+
+
+def _own_margin(of: Outputs) -> torch.Tensor:
+    return _soft_own_margin(of).clamp(0.0, 2.0)
+
+
+def _soft_own_margin(of: Outputs) -> torch.Tensor:
+    own = of.decided[:, None]
+    others = of.mean_log_p.exp().scatter(1, own, 0.0)
+    return others.amax(1) - torch.expm1(of.mean_log_p.gather(1, own)[:, 0])
+
+
+def _mean_entropy(of: Outputs) -> torch.Tensor:
+    return _entropy_of(of.mean_log_p).clamp(0.0, 1.0)
+
+
+def _soft_mean_entropy(of: Outputs) -> torch.Tensor:
+    return _entropy_of(of.mean_log_p)
+
+
+def _mean_confidence(of: Outputs) -> torch.Tensor:
+    return -torch.expm1(of.mean_log_p.amax(1)).clamp(-1.0, 0.0)
+
+
+def _soft_mean_confidence(of: Outputs) -> torch.Tensor:
+    return 1 - of.mean_log_p.exp().amax(1)
+
+
+def _expected_entropy(of: Outputs) -> torch.Tensor:
+    return _soft_expected_entropy(of).clamp(0.0, 1.0)
+
+
+def _soft_expected_entropy(of: Outputs) -> torch.Tensor:
+    return _entropy_of(of.passes_log_p).mean(1)
+
+
+def _mutual_information(of: Outputs) -> torch.Tensor:
+    return _soft_mutual_information(of).clamp(0.0, 1.0)
+
+
+def _soft_mutual_information(of: Outputs) -> torch.Tensor:
+    # As the mean distance of the passes from their mean, so that equal passes give 0 and not the rounding of a
+    # difference of entropies.
+    distance = (of.passes_log_p.exp() * (of.passes_log_p - of.mean_log_p[:, None])).sum(2)
+    return distance.mean(1) / math.log(max(of.classes, 2))
+
+
+def _variation_ratio(of: Outputs) -> torch.Tensor:
+    named = torch.nn.functional.one_hot(of.votes, of.classes).sum(1)
+    return 1 - named.amax(1) / of.votes.shape[1]
+
+
+def _soft_variation_ratio(of: Outputs) -> torch.Tensor:
+    return _soft_mean_confidence(of)
+
+
+def _disagreement(of: Outputs) -> torch.Tensor:
+    return (of.votes != of.decided[:, None]).sum(1) / of.votes.shape[1]
+
+
+def _soft_disagreement(of: Outputs) -> torch.Tensor:
+    return 1 - of.mean_log_p.exp().gather(1, of.decided[:, None])[:, 0]
 
 
 # Entropy, confidence and margin are scaled to [0, 1]. Energy: Liu et al. 2020 (T = 1); maximum logit: Hendrycks et al.
@@ -123,9 +219,18 @@ FORMS: dict[str, Form] = {
     "entropy": Form(_entropy, _soft_entropy),
     "confidence": Form(_confidence, _soft_confidence),
     "margin": Form(_margin, _soft_margin),
-    "energy": Form(_energy, _soft_energy),
-    "max_logit": Form(_max_logit, _soft_max_logit),
+    "energy": Form(_energy, _energy),
+    "max_logit": Form(_max_logit, _max_logit),
     "gen": Form(_gen, _soft_gen),
+    # Of several passes: Lakshminarayanan et al. 2017 for their mean, Depeweg et al. 2018 for its two parts, Gal 2016
+    # for the variation ratio.
+    "own_margin": Form(_own_margin, _soft_own_margin),
+    "mean_entropy": Form(_mean_entropy, _soft_mean_entropy),
+    "mean_confidence": Form(_mean_confidence, _soft_mean_confidence),
+    "expected_entropy": Form(_expected_entropy, _soft_expected_entropy),
+    "mutual_information": Form(_mutual_information, _soft_mutual_information),
+    "variation_ratio": Form(_variation_ratio, _soft_variation_ratio),
+    "disagreement": Form(_disagreement, _soft_disagreement),
 }
 
 

@@ -1,7 +1,7 @@
-"""The uncertainty measures that one forward pass gives: names and ranges. No torch, so that `--help` is quick.
+"""The uncertainty measures that one or several passes give: names and ranges. No torch, so that `--help` is quick.
 
 Invariant: larger means more uncertain, for every measure; `forms` has what each of them computes. A run counts the
-measures that are registered when it begins, and keeps to them: its bins say which those are.
+measures of its predictor that are registered when it begins, and keeps to them: its bins say which those are.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from rsuq_cli.errors import BadInput, nearest
 
 
 class Measure(NamedTuple):
-    """A measure of uncertainty; `lowest` and `highest` bound its values, None where it is unbounded."""
+    """A measure of uncertainty; `lowest` and `highest` bound its values, None where it is unbounded.
+
+    One that is `of_passes` compares several passes over a noisy input, and is nothing of a single one.
+    """
 
     name: str
     formula: str
     lowest: float | None
     highest: float | None
+    of_passes: bool = False
 
     @property
     def is_share(self) -> bool:
@@ -36,6 +40,14 @@ MEASURES: dict[str, Measure] = {
         Measure("energy", "-logsumexp(z)", None, None),
         Measure("max_logit", "-max z", None, None),
         Measure("gen", "sum of p^0.1 (1 - p)^0.1 over the 100 largest", 0.0, None),
+        # m is the mean of the softmax over the passes, and c the class that is decided.
+        Measure("own_margin", "1 - (m_c - the largest other m)", 0.0, 2.0, of_passes=True),
+        Measure("mean_entropy", "-sum(m log m) / log K", 0.0, 1.0, of_passes=True),
+        Measure("mean_confidence", "1 - max m", 0.0, 1.0, of_passes=True),
+        Measure("expected_entropy", "mean over passes of -sum(p log p) / log K", 0.0, 1.0, of_passes=True),
+        Measure("mutual_information", "mean_entropy - expected_entropy", 0.0, 1.0, of_passes=True),
+        Measure("variation_ratio", "1 - the largest share of passes that name one class", 0.0, 1.0, of_passes=True),
+        Measure("disagreement", "share of passes that name another class than c", 0.0, 1.0, of_passes=True),
     )
 }
 
@@ -54,10 +66,13 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def lacking(run_id: int, measure: str, counted: Iterable[str]) -> BadInput:
-    """Returns what to say of a run whose evidence has no counts of a measure: it is from before there was one."""
+    """Returns what to say of a run whose evidence has no counts of a measure: it is from before there was one, or of
+    one pass.
+    """
+    views = " --views 2" if measure in MEASURES and MEASURES[measure].of_passes else ""
     return BadInput(
         f"run {run_id} has no counts of {measure}, only of {', '.join(in_order(counted))}",
-        f"the same rsuq certify command with --uncertainty {measure} samples a run that has them",
+        f"the same rsuq certify command with{views} --uncertainty {measure} samples a run that has them",
     )
 
 

@@ -1,4 +1,4 @@
-"""Uncertainty of a batch of logits, every measure that is asked for in one go.
+"""Uncertainty of a batch of answers, every measure that is asked for in one go.
 
 Invariant: a deterministic function of the logits, computed in float32 whatever the precision of the model, larger =
 more uncertain. Logits that are not all finite are no answer: infinitely uncertain by every measure.
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from rsuq_cli.uncertainty.forms import Outputs, form_of
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.predictor import PLAIN
 
 # Probabilities in bfloat16 sum to 1 within this.
 _ROUNDING = 0.02
@@ -21,29 +21,35 @@ _ROUNDING = 0.02
 class Scores(NamedTuple):
     """The measures asked for, float32 `[M, N]`, one row for each in the order asked, and the softmax `[N, K]`.
 
-    `answered` `[N]` says where the logits are all finite; elsewhere the measures are infinite and the softmax is 0.
+    `classes` `[N]` are those that are named. `answered` `[N]` says where the logits of all passes are finite; elsewhere
+    the measures are infinite and the softmax is 0.
     """
 
     values: torch.Tensor
     probabilities: torch.Tensor
     answered: torch.Tensor
+    classes: torch.Tensor
 
 
 def score(logits: torch.Tensor) -> torch.Tensor:
-    """Returns the uncertainty of logits `[N, K]` as float32 `[M, N]`, one row for each of `MEASURES`, in its order."""
+    """Returns the uncertainty of logits `[N, K]` of one pass as float32 `[M, N]`, a row for each of its measures."""
     return scores(logits).values
 
 
-def scores(logits: torch.Tensor, measures: Iterable[str] | None = None) -> Scores:
-    """Returns the measures named of logits `[N, K]` (all of `MEASURES`, in its order, where none is), and the softmax.
+def scores(passes: torch.Tensor, measures: Iterable[str] | None = None, decide: str = "single") -> Scores:
+    """Returns the measures named of logits `[N, K]`, or of those of several passes `[N, T, K]`, and the softmax.
 
+    Where none is named, they are those of one pass.
     Raises BadInput for a measure that there is not.
     """
-    outputs = Outputs(logits)
-    values = [form_of(measure).value(outputs) for measure in (MEASURES if measures is None else measures)]
-    answered = is_answer(outputs.logits)
+    outputs = Outputs(passes, decide)
+    values = [form_of(measure).value(outputs) for measure in (PLAIN.measures if measures is None else measures)]
+    answered = is_answer(outputs.passes.flatten(1))
     return Scores(
-        torch.where(answered, torch.stack(values), torch.inf), torch.where(answered[:, None], outputs.p, 0.0), answered
+        torch.where(answered, torch.stack(values), torch.inf),
+        torch.where(answered[:, None], outputs.p, 0.0),
+        answered,
+        outputs.decided,
     )
 
 
@@ -53,13 +59,7 @@ def is_answer(logits: torch.Tensor) -> torch.Tensor:
     return (logits * 0).sum(dim=1) == 0
 
 
-def look_like_probabilities(found: Scores) -> torch.Tensor:
-    """Returns `[N]`, true where what the model gave as logits lies in [0, 1] and sums to 1, within rounding.
-
-    The logits are got back from the softmax and the energy, −logsumexp: no second pass over them is needed. `found`
-    has every measure.
-    """
-    energy = found.values[list(MEASURES).index("energy")]
-    z = found.probabilities.log() - energy[:, None]
-    inside = (z > -_ROUNDING) & (z < 1 + _ROUNDING)
-    return inside.all(dim=1) & ((z.sum(dim=1) - 1).abs() < _ROUNDING)
+def look_like_probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Returns `[N]`, true where what a model gave as logits `[N, K]` lies in [0, 1] and sums to 1, within rounding."""
+    inside = (logits > -_ROUNDING) & (logits < 1 + _ROUNDING)
+    return inside.all(dim=1) & ((logits.sum(dim=1) - 1).abs() < _ROUNDING)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from rsuq_cli.certificates.evidence import MeasureEdges, build_edges
 from rsuq_cli.errors import BadInput
 from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.predictor import PLAIN
 
 # Noisy samples behind a calibrated coverage: at 0.9 its standard error is 0.4 points.
 SAMPLES = 5000
@@ -38,19 +39,22 @@ def draws_for(inputs: int, samples: int = SAMPLES) -> int:
 def calibrated_edges(
     values: Mapping[str, npt.NDArray[np.float32]],
     *,
+    measures: Sequence[str] | None = None,
     thresholds: Mapping[str, Sequence[float]],
     coverages: Sequence[float],
 ) -> dict[str, MeasureEdges]:
-    """Returns the bin edges of every measure from its values on noisy calibration inputs `[S]` (may be empty)."""
+    """Returns the bin edges of these measures (those of one pass where none is named) from their values on noisy
+    calibration inputs `[S]` (may be empty).
+    """
     return {
         name: build_edges(
             values.get(name, np.empty(0, dtype=np.float32)),
-            lowest=measure.lowest,
-            highest=measure.highest,
+            lowest=MEASURES[name].lowest,
+            highest=MEASURES[name].highest,
             thresholds=thresholds.get(name, ()),
             coverages=coverages,
         )
-        for name, measure in MEASURES.items()
+        for name in (PLAIN.measures if measures is None else measures)
     }
 
 

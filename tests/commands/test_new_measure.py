@@ -14,17 +14,18 @@ from samples import Sample
 from rsuq_cli.certificates.evidence import decode, decode_sums
 from rsuq_cli.uncertainty.forms import FORMS, Form, Outputs
 from rsuq_cli.uncertainty.measures import MEASURES, Measure
+from rsuq_cli.uncertainty.predictor import PLAIN
 
 if TYPE_CHECKING:
     from conftest import Place
 
-SIX = set(MEASURES)
+SIX = set(PLAIN.measures)
 N = ("--n", 300, "--format", "json")
 
 
-def _collision(logits: torch.Tensor) -> torch.Tensor:
+def _collision(of: Outputs) -> torch.Tensor:
     """Returns 1 - sum p², the probability that two draws of a class differ."""
-    return 1 - torch.softmax(logits, dim=1).square().sum(dim=1)
+    return 1 - of.p.square().sum(dim=1)
 
 
 def _collision_of(of: Outputs) -> torch.Tensor:

@@ -15,7 +15,7 @@ from made_up import imported_run
 from samples import Sample
 
 from rsuq_cli.results.database import open_for_writing
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.predictor import PLAIN
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -121,8 +121,8 @@ def test_a_choice_says_on_what_it_was_made(blobs: Sample) -> None:
     assert "on one half of the inputs" in said
     assert "figures are of the other half" in said
     assert "of 6 measures" in said
-    each = rescore(1, "--best", "acr_ncl", "--at-coverage", 0.8, *(f"--uncertainty={name}" for name in MEASURES))
-    assert [one["measure"] for one in each] == list(MEASURES)
+    each = rescore(1, "--best", "acr_ncl", "--at-coverage", 0.8, *(f"--uncertainty={name}" for name in PLAIN.measures))
+    assert [one["measure"] for one in each] == list(PLAIN.measures)
     assert record["value_there"] == max(one["value_there"] for one in each)
     assert sum(one["candidates"] for one in each) == record["candidates"]
     (named,) = rescore(1, "--best", "acr_ncl", "--uncertainty", record["measure"], "--at-coverage", 0.8)
@@ -144,7 +144,7 @@ def test_several_runs_at_once(blobs: Sample) -> None:
     ("flags", "message"),
     [
         (("7",), "there is no run 7"),
-        (("1", "--uncertainty", "entropi"), "did you mean entropy?"),
+        (("1", "--uncertainty", "entropi"), "did you mean entropy"),
         (("1", "--threshold", "0.33333"), "is no bin edge of run 1, so its counts are not known; the nearest are 0.3"),
         (("1", "--threshold", "7"), "is no bin edge of run 1, so its counts are not known; the nearest are 1.0"),
         (("1", "--threshold", "nan"), "is no bin edge of run 1"),

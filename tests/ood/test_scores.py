@@ -7,7 +7,7 @@ import pytest
 
 from rsuq_cli.errors import BadInput
 from rsuq_cli.ood.scores import Votes, chosen, is_clean, score_names, smoothed_scores
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.predictor import PLAIN
 
 LABEL = "entropy@0.9"
 
@@ -15,7 +15,7 @@ LABEL = "entropy@0.9"
 def _votes() -> Votes:
     votes = np.array([[10, 0], [5, 5]])
     certain = np.array([[8, 0], [1, 2]])
-    means = {measure: np.array([0.25, 0.5]) for measure in MEASURES}
+    means = {measure: np.array([0.25, 0.5]) for measure in PLAIN.measures}
     return Votes(votes, {LABEL: certain}, means, np.array([[0.9, 0.1], [0.5, 0.5]]))
 
 
@@ -31,14 +31,14 @@ def test_scores_by_hand() -> None:
 
 
 def test_every_smoothed_score_is_named_and_the_clean_ones_come_first() -> None:
-    names = score_names(MEASURES, [LABEL])
+    names = score_names(PLAIN.measures, [LABEL])
     clean = [name for name in names if is_clean(name)]
-    assert names[: len(clean)] == clean == [f"clean:{measure}" for measure in MEASURES]
+    assert names[: len(clean)] == clean == [f"clean:{measure}" for measure in PLAIN.measures]
     assert set(names) - set(clean) == set(smoothed_scores(_votes()))
 
 
 def test_scores_are_chosen_by_name_family_or_without_coverage() -> None:
-    names = score_names(MEASURES, [LABEL, "margin@0.9"])
+    names = score_names(PLAIN.measures, [LABEL, "margin@0.9"])
     assert chosen(names, []) == names
     assert chosen(names, ["uncertain_mass"]) == [f"uncertain_mass:{LABEL}", "uncertain_mass:margin@0.9"]
     assert chosen(names, ["uncertain_mass:margin", "vote_entropy"]) == ["uncertain_mass:margin@0.9", "vote_entropy"]
@@ -50,7 +50,7 @@ def test_scores_are_chosen_by_name_family_or_without_coverage() -> None:
 
 def test_samples_without_an_answer_are_an_outcome_of_their_own() -> None:
     votes = np.array([[6, 0], [3, 3]])
-    means = {measure: np.array([0.25 * 0.6 + 0.4, 0.5]) for measure in MEASURES}
+    means = {measure: np.array([0.25 * 0.6 + 0.4, 0.5]) for measure in PLAIN.measures}
     half = np.array([[0.9, 0.1], [0.5, 0.5]])
     scores = smoothed_scores(Votes(votes, {LABEL: votes}, means, half, np.array([4, 0])))
     assert scores[f"uncertain_mass:{LABEL}"] == pytest.approx([0.4, 0.0])

@@ -19,7 +19,7 @@ from rsuq_cli.sampling.engine import Engine, automatic_batch_size
 from rsuq_cli.sampling.noise import Copies, GaussianNoise, Stream
 from rsuq_cli.sampling.packing import Stretch, Task
 from rsuq_cli.sampling.watch import Watch
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.predictor import PLAIN
 from rsuq_cli.uncertainty.scores import score
 from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
@@ -197,7 +197,7 @@ def test_uncertainties_have_the_same_bits_in_any_batch(name: str, shape: Shape, 
     for batch_size, count in ((1, 1), (37, 2), (100, 1), (160, 2)):
         threads(count)
         found = engine_for(model, shape, batch_size=batch_size).uncertainties(images, [0, 1], draws=50)
-        for measure in MEASURES:
+        for measure in PLAIN.measures:
             np.testing.assert_array_equal(found[measure], expected[measure])
             assert len(np.unique(expected[measure])) > 80
 
@@ -210,7 +210,7 @@ def test_uncertainties_have_the_same_bits_in_the_largest_batch(name: str, thread
     for count in (1, 2):
         threads(count)
         found = engine_for(model, DIGITS, batch_size=LARGE_BATCH).uncertainties(images, [0, 1], draws=3000)
-        for measure in MEASURES:
+        for measure in PLAIN.measures:
             np.testing.assert_array_equal(found[measure], expected[measure])
 
 
@@ -246,7 +246,7 @@ def textbook(case: Case, position: int, n0: int, n: int) -> Truth:
     """Returns what Cohen et al. 2019's loop would count: one input, its own noise, votes counted on the host."""
     shape = tuple(case.images.shape[1:])
     noise = GaussianNoise(seed=5, sigma=SIGMA, shape=shape, device=CPU)
-    counted: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in MEASURES}
+    counted: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in PLAIN.measures}
     probabilities = np.empty(0)
     for stream, samples in ((Stream.SELECTION, n0), (Stream.ESTIMATION, n)):
         noisy = torch.empty((samples, *shape))
@@ -255,7 +255,7 @@ def textbook(case: Case, position: int, n0: int, n: int) -> Truth:
             logits = case.model.eval()(noisy)
         classes, values = logits.argmax(dim=1).numpy(), score(logits).numpy()
         probabilities = logits.double().softmax(dim=1).mean(dim=0).numpy()
-        for row, name in enumerate(MEASURES):
+        for row, name in enumerate(PLAIN.measures):
             edges = case.edges[name].edges
             histogram = np.zeros((case.num_classes, len(edges) + 1), dtype=np.int64)
             for c, u in zip(classes, values[row], strict=True):
@@ -273,7 +273,7 @@ def test_counts_are_those_of_the_textbook_loop(num_classes: int, n0: int, n: int
     assert [one.position for one in found] == [0, 1, 2, 3]
     for one in found:
         truth = textbook(case, one.position, n0, n)
-        for name in MEASURES:
+        for name in PLAIN.measures:
             np.testing.assert_array_equal(one.histograms[name].selection, truth.histograms[name][0])
             np.testing.assert_array_equal(one.histograms[name].estimation, truth.histograms[name][1])
         means = one.sums.probabilities[1] / (n * 2.0**24)
@@ -289,7 +289,7 @@ def test_every_measure_counts_every_sample_in_the_same_class() -> None:
     for finished in engine_for(case.model, DIGITS).sample(case.images, case.indices, case.edges, n0=N0, n=N):
         for one in finished:
             votes = one.histograms["entropy"].estimation.sum(axis=1)
-            for name in MEASURES:
+            for name in PLAIN.measures:
                 selection, estimation, unanswered = one.histograms[name]
                 assert unanswered == (0, 0)
                 assert (selection.sum(), estimation.sum()) == (N0, N)
@@ -325,7 +325,7 @@ def test_what_is_no_number_votes_for_no_class_at_any_threshold() -> None:
             broken = int((noisy.flatten(1)[:, 3] > 0.5).sum())
             assert 0 < broken < N
             answers = noisy[noisy.flatten(1)[:, 3] <= 0.5].flatten(1)[:, :3].argmax(dim=1)
-            for name in MEASURES:
+            for name in PLAIN.measures:
                 histogram = one.histograms[name]
                 assert histogram.unanswered.estimation == broken
                 assert histogram.draws == N
@@ -348,7 +348,7 @@ def test_tasks_are_counted_apart_and_may_follow_from_reports() -> None:
     for counted in engine.count(case.images, case.indices, case.edges, tasks()):
         reported += counted
     whole = next(one for done in engine.sample(case.images, case.indices, case.edges, n0=1, n=N) for one in done)
-    for name in MEASURES:
+    for name in PLAIN.measures:
         total = sum(one.histograms[name].estimation for one in reported)
         np.testing.assert_array_equal(total, whole.histograms[name].estimation)
 
@@ -533,7 +533,7 @@ def test_a_full_memory_halves_the_batch_of_a_calibration_too() -> None:
     engine = engine_for(Inspected(most_rows=96), SMALL, 3, batch_size=320)
     found = engine.uncertainties(images, [0, 1], draws=150)
     assert engine.batch_size <= 96
-    for measure in MEASURES:
+    for measure in PLAIN.measures:
         np.testing.assert_array_equal(found[measure], expected[measure])
 
 

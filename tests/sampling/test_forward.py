@@ -49,14 +49,14 @@ def test_preparation_changes_nothing_but_rounding(
     model = with_statistics(build(name, shape=shape, num_classes=10))
     images = torch.rand(32, *shape)
     forward = forward_of(model, shape)
-    classes, found = forward(images)
+    found = forward(images)
     logits = expected_logits(model, images)
     prepared = forward.logits(images)
     torch.testing.assert_close(prepared, logits, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(found.values, scores(logits).values, rtol=1e-3, atol=1e-4)
     # A vote may differ only where the two largest logits are as near to each other as rounding moves them.
     top, moved = logits.topk(2, dim=1).values, (prepared - logits).abs().amax(dim=1)
-    assert ((classes == logits.argmax(dim=1)) | (top[:, 0] - top[:, 1] <= 2 * moved)).all()
+    assert ((found.classes == logits.argmax(dim=1)) | (top[:, 0] - top[:, 1] <= 2 * moved)).all()
     assert preparation is None or forward.preparation == preparation
     assert forward.notes == []
 

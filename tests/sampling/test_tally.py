@@ -10,7 +10,7 @@ from rsuq_cli.certificates.evidence import SUM_UNIT, MeasureEdges
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Piece
 from rsuq_cli.sampling.tally import Bins, Counted, Tally
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.predictor import PLAIN
 from rsuq_cli.uncertainty.scores import Scores, scores
 from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
@@ -26,7 +26,7 @@ def logits() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def edges(logits: torch.Tensor) -> dict[str, MeasureEdges]:
     values = scores(logits).values.numpy()
-    return calibrated_edges(dict(zip(MEASURES, values, strict=True)), thresholds={}, coverages=())
+    return calibrated_edges(dict(zip(PLAIN.measures, values, strict=True)), thresholds={}, coverages=())
 
 
 def piece(task: int, size: int, *, stream: Stream = Stream.ESTIMATION, last: bool = True) -> Piece:
@@ -46,7 +46,7 @@ def counted(
             chosen = [pieces[at] for at in some]
             rows = sum(one.size for one in chosen) if parts > 1 else len(logits)
             part = logits[start : start + rows]
-            tally.add(chosen, part.argmax(dim=1), scores(part))
+            tally.add(chosen, scores(part))
             start += rows
         found += tally.report()
     return found
@@ -58,7 +58,7 @@ def test_padding_is_counted_for_nobody(edges: dict[str, MeasureEdges], logits: t
     assert one.position == 10
     assert one.histograms["gen"].estimation.sum() == 40
     assert one.histograms["gen"].selection.sum() == 0
-    for name in MEASURES:
+    for name in PLAIN.measures:
         np.testing.assert_array_equal(one.histograms[name].estimation, same.histograms[name].estimation)
     assert one.sums.measures == same.sums.measures
 
@@ -73,7 +73,7 @@ def test_a_task_goes_on_in_the_next_batch_and_others_do_not_mix(
              for start, size in ((0, 20), (20, 30), (50, 14))]  # fmt: skip
     assert [one.position for one in found] == [10, 11, 12]
     for one, expected in zip(found, alone, strict=True):
-        for name in MEASURES:
+        for name in PLAIN.measures:
             np.testing.assert_array_equal(one.histograms[name].estimation, expected.histograms[name].estimation)
         assert one.sums.measures == expected.sums.measures
         np.testing.assert_array_equal(one.sums.probabilities, expected.sums.probabilities)
@@ -91,7 +91,7 @@ def test_sums_are_exact_whatever_the_order_and_the_parts(edges: dict[str, Measur
     assert whole.sums.measures == parted.sums.measures == turned.sums.measures
     np.testing.assert_array_equal(whole.sums.probabilities, turned.sums.probabilities)
     expected = scores(logits)
-    for row, name in enumerate(MEASURES):
+    for row, name in enumerate(PLAIN.measures):
         selection, estimation = whole.sums.measures[name]
         assert selection == 0
         assert estimation * SUM_UNIT == pytest.approx(float(expected.values[row].double().sum()), abs=64 * SUM_UNIT)
@@ -102,13 +102,13 @@ def test_sums_are_exact_whatever_the_order_and_the_parts(edges: dict[str, Measur
 def test_a_value_on_an_edge_is_certain_there_and_one_above_the_last_is_in_the_last_bin(
     edges: dict[str, MeasureEdges],
 ) -> None:
-    on_edge, row = edges["energy"].edges[5], list(MEASURES).index("energy")
-    values = torch.zeros(len(MEASURES), 4)
+    on_edge, row = edges["energy"].edges[5], list(PLAIN.measures).index("energy")
+    values = torch.zeros(len(PLAIN.measures), 4)
     values[row] = torch.tensor([on_edge, np.nextafter(np.float32(on_edge), np.float32(np.inf)), torch.inf, -torch.inf])
     bins = Bins(edges, CLASSES, CPU)
     tally = Tally([piece(0, 4)], bins, None)
-    found = Scores(values, torch.zeros(4, CLASSES), torch.ones(4, dtype=torch.bool))
-    tally.add([piece(0, 4)], torch.zeros(4, dtype=torch.int64), found)
+    found = Scores(values, torch.zeros(4, CLASSES), torch.ones(4, dtype=torch.bool), torch.zeros(4, dtype=torch.int64))
+    tally.add([piece(0, 4)], found)
     (one,) = tally.report()
     counts = one.histograms["energy"].estimation[0]
     assert [int(at) for at in np.flatnonzero(counts)] == [0, 5, 6, len(edges["energy"].edges)]
@@ -125,7 +125,7 @@ def test_a_sample_without_an_answer_is_in_no_bin_and_in_no_sum(
     pieces = [piece(0, 8, stream=Stream.SELECTION, last=False), piece(0, 28)]
     (same,) = counted(edges, [(pieces, logits[kept])])
     assert (one.draws, one.unanswered) == (30, 4)
-    for name in MEASURES:
+    for name in PLAIN.measures:
         assert one.histograms[name].unanswered == (2, 2)
         np.testing.assert_array_equal(one.histograms[name].selection, same.histograms[name].selection)
         np.testing.assert_array_equal(one.histograms[name].estimation, same.histograms[name].estimation)

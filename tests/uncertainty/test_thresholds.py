@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rsuq_cli.certificates.evidence import MeasureEdges, float32_floor
 from rsuq_cli.errors import BadInput
-from rsuq_cli.uncertainty.measures import MEASURES
+from rsuq_cli.uncertainty.predictor import PLAIN
 from rsuq_cli.uncertainty.thresholds import SAMPLES, Threshold, calibrated_edges, chosen_thresholds, draws_for
 
 Values = npt.NDArray[np.float32]
@@ -63,7 +63,7 @@ def test_the_coverage_of_an_edge_is_the_share_at_or_below_it() -> None:
 def test_a_coverage_is_reached_with_the_smallest_value_that_does(samples: int, coverage: float, seed: int) -> None:
     values = noisy_values(samples, seed)
     edges = edges_of(values, coverages=(coverage,))
-    for threshold in chosen_thresholds(edges, list(MEASURES), threshold=None, coverages=(coverage,)):
+    for threshold in chosen_thresholds(edges, list(PLAIN.measures), threshold=None, coverages=(coverage,)):
         ordered = np.sort(values[threshold.measure].astype(np.float64))
         assert (ordered <= threshold.value).mean() >= coverage - 1e-9
         # The quantile is an observed value; nothing below it reaches the coverage.
@@ -112,8 +112,8 @@ def test_each_coverage_is_calibrated_for_each_measure() -> None:
     assert chosen[0].value < chosen[1].value
 
 
-@pytest.mark.parametrize("values", [{}, {name: np.full(10, np.nan, np.float32) for name in MEASURES}])
-@pytest.mark.parametrize("measure", list(MEASURES))
+@pytest.mark.parametrize("values", [{}, {name: np.full(10, np.nan, np.float32) for name in PLAIN.measures}])
+@pytest.mark.parametrize("measure", list(PLAIN.measures))
 def test_a_coverage_without_calibration_data_is_refused(values: dict[str, Values], measure: str) -> None:
     edges = edges_of(values, coverages=(0.9,))
     with pytest.raises(BadInput, match=f"no calibration data to find a threshold of {measure}") as caught:

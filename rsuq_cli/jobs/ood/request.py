@@ -47,7 +47,7 @@ class OodRequest:
         limit = self.certify.limit
         if limit is not None and limit < FEWEST_INPUTS:
             raise BadInput(f"--limit is {limit}", f"give at least {FEWEST_INPUTS}, so that there is an order")
-        self.chosen_scores(MEASURES)
+        self.chosen_scores(self.certify.predictor.measures)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -32,10 +32,11 @@ from rsuq_cli.run.sources import Opened
 from rsuq_cli.run.stored import factory_file
 from rsuq_cli.spelling import path_of
 from rsuq_cli.uncertainty.measures import check_known
+from rsuq_cli.uncertainty.predictor import PREDICTOR, Predictor, predictor_of
 
 _SAME = (
     *("model", "weights_sha256", "source_sha256", "dataset", "split", "sigma", "n0", "n", "seed"),
-    *("noise", "noise_block", "device", "precision", "preparation"),
+    *("noise", "noise_block", "device", "precision", "preparation", PREDICTOR),
 )
 
 
@@ -95,6 +96,7 @@ def settings_of_run(db: Database, run_id: int, given: Mapping[str, Any]) -> dict
         if name in given and given[name] != value:
             raise BadInput(f"run {run_id} has {name} = {value}, not {given[name]}", f"leave --{name} out")
     settings["factory_file"] = factory_file(run)
+    settings["predictor"] = _same_predictor(run, given)
     settings["weights"] = given.get("weights") or _weights(db, run)
     settings["assumed"] = normalisation_of(run.configuration) or NONE
     settings["recorded_classes"] = None if run.class_names is None else tuple(run.class_names)
@@ -128,6 +130,16 @@ def reused_evidence(db: Database, request: OodRequest, opened: Opened) -> Reused
         raise BadInput(f"the data of run {run.id} have changed since", "leave --run out, and they are sampled anew")
     chosen = spread(indices, request.certify.limit)
     return Reused(run, opened.dataset.load(run.split, chosen), evidence, edges)  # type: ignore[arg-type]
+
+
+def _same_predictor(run: RunRow, given: Mapping[str, Any]) -> Predictor:
+    """Returns the run's predictor; raises BadInput where `given` names another."""
+    predictor = predictor_of(run.configuration)
+    for name in ("views", "decide"):
+        if name in given and given[name] != getattr(predictor, name):
+            raise BadInput(f"run {run.id} has {name} = {getattr(predictor, name)}, not {given[name]}",
+                           f"leave --{name} out")  # fmt: skip
+    return predictor
 
 
 def _weights(db: Database, run: RunRow) -> Path | None:

@@ -31,7 +31,6 @@ from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.clean import CleanPass, clean_pass
 from rsuq_cli.sampling.engine import Counted, Meter
 from rsuq_cli.sampling.forward import Forward
-from rsuq_cli.uncertainty.measures import MEASURES
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def prepared(request: OodRequest, database: str | Path | None, watcher: Watcher)
         own = reused.split if reused else own_inputs(request, opened.dataset)
         data = original(opened.dataset)
         both = sides(request, data, opened.dataset_name, own, later.say)
-        _evaluation(request, both, reused.edges if reused else MEASURES)
+        _evaluation(request, both, reused.edges if reused else request.certify.predictor.measures)
         seen = "" if request.certify.split == "train" else opened.seen(own)
         return Compared(
             parts=tuple(side.part for side in both),
@@ -102,7 +101,7 @@ def _clean(ready: Ready[Compared]) -> list[CleanPass]:
     engine, sampling = ready.engine, ready.sampling
     forward = Forward(
         ready.opened.model.module, engine.shape, engine.device, engine.precision, compiled=False, sigma=sampling.sigma,
-        allowed=engine.preparation,
+        allowed=engine.preparation, predictor=engine.predictor,
     )  # fmt: skip
     return [clean_pass(forward, side.split.images, batch_size=engine.batch_size) for side in ready.inputs.sides]
 

@@ -154,7 +154,8 @@ def _training(there: _There, cell: Cell, plan: TrainPlan | None) -> StepForecast
         seconds = None if known is None else known * (epochs - finished)
     if seconds is None:
         rate = there.rate(cell.place, cell.samplings[0])
-        seconds = _TRAINING_PASSES * plan.inputs * (epochs - finished) / rate.samples_per_second
+        passes = rate.samples_per_second * cell.samplings[0].certify.predictor.passes
+        seconds = _TRAINING_PASSES * plan.inputs * (epochs - finished) / passes
     return StepForecast(*cell.place, "train", "", finished, epochs, 0, seconds, 0, None)
 
 
@@ -215,6 +216,7 @@ def _measured(request: CertifyRequest) -> Rate:
     engine = Engine(
         module, shape=dataset.shape, num_classes=dataset.num_classes, sigma=request.sigma, seed=request.seed,
         device=devices[0], precision=check_precision(machine.precision, devices[0]), batch_size=machine.batch_size,
+        predictor=request.predictor,
     )  # fmt: skip
     chosen = subset(dataset, request.split, request.skip, request.limit).indices  # type: ignore[arg-type]
     split = dataset.load(request.split, chosen[:_MEASURED])  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.zoo import NAMES, unknown_model
 from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 from rsuq_cli.training.objectives.registry import objective_named
+from rsuq_cli.uncertainty.predictor import Predictor
 
 
 class Place(NamedTuple):
@@ -173,24 +174,26 @@ def _samplings(
     plan: Plan, training: TrainRequest, table: CertifyTable, ood: OodTable | None, around: Surroundings
 ) -> Iterator[Sampling]:  # fmt: skip
     """Yields a sampling for each predictor; sources of one predictor are read from one run."""
-    for predictor, measures in sampled(plan):
+    for predictor, measures in sampled(plan).items():
         certify = CertifyRequest(
             sources=training.sources,
             sigma=training.sigma,
             measures=measures,
             coverages=plan.coverage,
+            predictor=predictor,
             machine=around.machine,
             **table.model_dump(),
         )
-        yield Sampling(predictor, certify, None if ood is None else _ood(certify, ood))
+        yield Sampling(str(predictor), certify, None if ood is None else _ood(certify, ood))
 
 
-def sampled(plan: Plan) -> list[tuple[str, tuple[str, ...]]]:
-    """Returns what each predictor of the plan is called, with all the measures that are read of it."""
-    found: dict[str, list[str]] = {}
+def sampled(plan: Plan) -> dict[Predictor, tuple[str, ...]]:
+    """Returns all the measures that are read of each predictor of the plan."""
+    found: dict[Predictor, tuple[str, ...]] = {}
     for source in plan.source:
-        found.setdefault("one pass", []).extend(source.uncertainty)
-    return [(name, tuple(dict.fromkeys(measures))) for name, measures in found.items()]
+        predictor = Predictor(source.views, source.decide)  # type: ignore[arg-type]
+        found[predictor] = tuple(dict.fromkeys((*found.get(predictor, ()), *source.uncertainty)))
+    return found
 
 
 def _ood(certify: CertifyRequest, table: OodTable) -> OodRequest:

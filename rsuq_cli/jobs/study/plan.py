@@ -102,14 +102,11 @@ class Objective(_Table):
 
 
 class Source(_Table):
-    """Measures of uncertainty of one predictor; several measures are read from one run."""
+    """Measures of uncertainty of one predictor; sources of the same predictor are read from one run."""
 
     uncertainty: Words
-    label: StrictStr = ""
-
-    def predictor(self) -> dict[str, Any]:
-        """Returns the keys that say what is sampled, and not how it is read: sources that share them share a run."""
-        return {name: value for name, value in self.given().items() if name not in ("uncertainty", "label")}
+    views: StrictInt = 1
+    decide: StrictStr = "single"
 
 
 class Match(_Table):

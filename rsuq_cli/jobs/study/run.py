@@ -56,12 +56,15 @@ def _steps(cell: Cell, dataset: Dataset) -> list[Step]:
         request = one.certify
         taken = -(-len(dataset.indices(request.split)) // request.skip)  # type: ignore[arg-type]
         taken = taken if request.limit is None else min(taken, request.limit)
-        steps.append(Step(f"certify {cell.place}, {one.predictor}", taken * (request.n0 + request.n)))
+        passes = request.predictor.passes
+        steps.append(Step(f"certify {cell.place}, {one.predictor}", passes * taken * (request.n0 + request.n)))
         if one.ood:
             other = one.ood.certify
             sets = len(one.ood.sets) + (other.n != request.n)
             steps.append(
-                Step(f"ood {cell.place}, {one.predictor}", sets * (other.limit or taken) * (other.n0 + other.n))
+                Step(
+                    f"ood {cell.place}, {one.predictor}", passes * sets * (other.limit or taken) * (other.n0 + other.n)
+                )
             )
     return steps
 

@@ -35,6 +35,10 @@ network = ["cnn", "mlp"]
 objective = ["gaussian"]
 
 # Which uncertainty rejects. Measures that are read from the same samples cost nothing more.
+# More views of every noisy input cost as many passes; they reject, or (decide = "mean") their mean is the classifier:
+# [[source]]
+# uncertainty = "own_margin"
+# views = 2
 source = ["entropy", "confidence", "margin", "energy"]
 
 # Flags of `rsuq train`, for all networks.

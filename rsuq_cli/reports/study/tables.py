@@ -123,7 +123,7 @@ def ranking_table(found: Sequence[SourceFound]) -> Table:
 
 def _record(one: SourceFound) -> dict[str, Any]:
     record = _place_of(one) | {"coverage_calibrated": one.coverage, "predictor": one.predictor} | {
-        name: value for name, value in figure_record(one.figures).items() if name not in _PLACE
+        name: value for name, value in figure_record(one.figures).items() if name not in (*_PLACE, "predictor")
     }  # fmt: skip
     intervals: dict[str, Interval | None] = dict.fromkeys(("gain", "cc_cost", "behind"))
     if one.ranked:

@@ -93,7 +93,7 @@ def test_the_ood_run_takes_the_certify_run_where_both_sample_alike() -> None:
         ({"network": ["cnm"]}, "there is no model named 'cnm'; did you mean cnn?"),
         ({"objective": ["gausian"]}, "there is no objective 'gausian'; did you mean gaussian?"),
         ({"objective": [{"objective": "gaussian", "set": {"nothing": 1}}]}, "has no parameter 'nothing'"),
-        ({"source": ["entropi"]}, "unknown uncertainty measure 'entropi'; did you mean entropy?"),
+        ({"source": ["entropi"]}, "unknown uncertainty measure 'entropi'; did you mean entropy"),
         ({"sigma": -1.0}, "sigma is -1"),
         ({"coverage": 1.5}, "coverage 1.5 is not in (0, 1]"),
         ({"certify": {"n": 5}}, "5 samples at alpha 0.001 cannot certify anything"),
@@ -108,3 +108,21 @@ def test_what_no_command_would_take_is_refused_before_anything_runs(changes: dic
         cells(**changes)
     assert line in f"{caught.value.message}; {caught.value.hint}"
     assert caught.value.message.startswith("plan.toml: ")
+
+
+def test_sources_of_one_predictor_share_a_run_and_others_have_their_own() -> None:
+    views = [
+        {"uncertainty": "own_margin", "views": 2},
+        {"uncertainty": ["mutual_information"], "views": 2},
+        {"uncertainty": "own_margin", "views": 4, "decide": "mean"},
+    ]
+    (cell,) = cells(network="mlp", sigma=0.25, seed=0, source=["entropy", *views])
+    assert [(one.predictor, one.certify.measures) for one in cell.samplings] == [
+        ("one pass", ("entropy",)),
+        ("2 views reject", ("own_margin", "mutual_information")),
+        ("mean of 4 views", ("own_margin",)),
+    ]
+    with pytest.raises(BadInput, match="own_margin compares several passes"):
+        cells(source="own_margin")
+    with pytest.raises(BadInput, match="--views is 3"):
+        cells(source=[{"uncertainty": "own_margin", "views": 3}])

@@ -17,7 +17,7 @@ name = "digits"
 sigma = 0.25
 network = ["cnn", { model = "nets/own.py:make", train = { epochs = 3 } }]
 objective = ["gaussian", { objective = "gaussian", label = "longer", train = { epochs = 9 } }]
-source = ["entropy", { uncertainty = ["margin", "gen"], label = "two" }]
+source = ["entropy", { uncertainty = ["margin", "gen"], views = 2 }]
 certify = { n = 1000 }
 """
 

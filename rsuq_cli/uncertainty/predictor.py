@@ -1,0 +1,79 @@
+"""What is certified, where that is more than one pass: several views of every noisy input, and who decides.
+
+Invariant: a predictor is a deterministic function of the noisy input, so that its certain regions are events in noise
+space and every certificate holds for it as it holds for a network. One plain pass records nothing: runs from before
+there were predictors are runs of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.uncertainty.measures import MEASURES, measure_named
+
+Decide = Literal["single", "mean"]
+DECIDES: tuple[Decide, ...] = get_args(Decide)
+VIEWS = (1, 2, 4, 8)
+# What a configuration holds of a predictor that is more than one plain pass.
+PREDICTOR = "predictor"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """How often the network is asked about a noisy input, and who decides.
+
+    `views` are the input itself, its mirror image, and both moved by a pixel (`views`). `decide` is "single", where the
+    plain pass names the class and the views only reject, or "mean", where the mean of the softmax over all passes does.
+    Raises BadInput for another number of views, and where there is no mean to decide by.
+    """
+
+    views: int = 1
+    decide: Decide = "single"
+
+    def __post_init__(self) -> None:
+        if self.views not in VIEWS:
+            raise BadInput(f"--views is {self.views}", f"give one of {', '.join(map(str, VIEWS))}")
+        if self.decide not in DECIDES:
+            raise BadInput(f"unknown --decide {self.decide!r}", nearest(self.decide, DECIDES))
+        if self.passes == 1 and self.decide == "mean":
+            raise BadInput("--decide mean of one pass is that pass", "give --views 2 or more, or leave it out")
+
+    @property
+    def passes(self) -> int:
+        """Passes through the network for every noise sample: what it costs beside a plain one."""
+        return self.views
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that it has, in the order of the registry."""
+        return tuple(name for name, measure in MEASURES.items() if self.passes > 1 or not measure.of_passes)
+
+    def check(self, measure: str) -> None:
+        """Raises BadInput for a measure that there is not, and for one of several passes where there is only one."""
+        if measure_named(measure).of_passes and self.passes == 1:
+            raise BadInput(f"{measure} compares several passes, and one is asked for", "give --views 2 or more with it")
+
+    def recorded(self) -> dict[str, Any]:
+        """Returns what a run's configuration holds of it: nothing of one plain pass."""
+        return {} if self == PLAIN else {PREDICTOR: {"views": self.views, "decide": self.decide}}
+
+    def __str__(self) -> str:
+        if self == PLAIN:
+            return "one pass"
+        return f"mean of {self.views} views" if self.decide == "mean" else f"{self.views} views reject"
+
+
+PLAIN = Predictor()
+
+
+def predictor_of(configuration: Mapping[str, Any]) -> Predictor:
+    """Returns the predictor of a stored run; raises BadInput where a newer release recorded more than is known here."""
+    stored = dict(configuration.get(PREDICTOR, {}))
+    try:
+        return Predictor(**stored)
+    except TypeError as error:
+        raise BadInput(f"the run's predictor is {stored}, which this release of rsuq does not have",
+                       "use the release that made it") from error  # fmt: skip
