@@ -75,6 +75,18 @@ def test_architectures_and_measures(place: Place) -> None:
 
 @pytest.mark.slow
 @needs_bash
+@pytest.mark.slow
+@needs_bash
+def test_objectives(place: Place) -> None:
+    small = {"MODEL": "mlp", "EPOCHS": "2", "TUNED": "1", "N": "200", "LIMIT": "5"}
+    result = run(place, "objectives.sh", **small, RSUQ_DB=str(place.database))
+    assert result.exit_code == 0, result.stderr
+    assert query(place.database, "SELECT name FROM run ORDER BY id") == [
+        ("gaussian",), ("consistency",), ("smoothadv",), ("macer",)
+    ]  # fmt: skip
+    assert "scoring 1 against 4" in result.stdout
+
+
 def test_cluster_resume(place: Place, blobs: Sample) -> None:
     # Ctrl-C comes after 200 forward passes: during the first job's sampling, and never in the second, which needs no
     # calibration any more.

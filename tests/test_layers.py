@@ -48,7 +48,8 @@ FLOOR_PLAN = {
     "datasets": Room("errors spelling", "numpy torch PIL platformdirs", inside="torchvision sklearn scipy"),
     "models": Room("errors fingerprint spelling version", "numpy torch safetensors", inside="torchvision"),
     "training": Room(
-        "datasets.dataset models.checkpoints models.statistics uncertainty errors fingerprint", "numpy torch"
+        "certificates.bounds datasets.dataset models.checkpoints models.statistics uncertainty errors fingerprint",
+        "numpy torch",
     ),
     "sampling": Room("certificates.evidence uncertainty datasets.dataset errors", "numpy torch", inside="platformdirs"),
     "auditing": Room("certificates uncertainty datasets.dataset errors", "numpy scipy torch"),

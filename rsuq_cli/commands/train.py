@@ -50,6 +50,9 @@ def train(
     schedule: Annotated[
         str, options.training(metavar="NAME", help=f"{options.listed(options.SCHEDULES)}.")
     ] = "one-cycle",
+    ema: Annotated[
+        float, options.training(metavar="DECAY", help="Keep averaged weights, such as 0.999; 0 keeps the last.")
+    ] = 0.0,
     seed: options.Seed = 0,
     fresh: options.Fresh = False,
     dry_run: options.DryRun = False,
@@ -90,6 +93,7 @@ def train(
         objective,
         assignments(parameter or []),
         init,
+        ema,
         seed,
         checkpoint_dir,
         fresh,

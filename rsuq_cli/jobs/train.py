@@ -42,8 +42,10 @@ from rsuq_cli.run.request import ANY_MACHINE, Machine, Sources, check_sigma
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.spelling import path_of
-from rsuq_cli.training.loop import StepProgress, TrainResult, accuracy, evaluation_of, train
-from rsuq_cli.training.objectives.registry import Value
+from rsuq_cli.training.evaluation import accuracy, evaluation_of
+from rsuq_cli.training.loop import StepProgress, TrainResult, train
+from rsuq_cli.training.objectives.base import Value
+from rsuq_cli.training.objectives.registry import objective_named, parameters_of
 from rsuq_cli.training.resume import EpochRecord
 from rsuq_cli.training.settings import (
     FINE_TUNING,
@@ -72,6 +74,7 @@ class TrainRequest:
     objective: str = "gaussian"
     parameters: Mapping[str, Value] = field(default_factory=dict)
     init: str | None = None
+    ema: float = 0.0
     seed: int = 0
     checkpoint_dir: Path | None = None
     fresh: bool = False
@@ -152,6 +155,7 @@ def _settings(request: TrainRequest, dataset: Dataset, precision: Precision, ini
         precision=precision,
         parameters=request.parameters,
         init=init,
+        ema=request.ema,
     )
 
 
@@ -266,6 +270,10 @@ def _train(ready: Prepared, watcher: Watcher) -> TrainResult:
     dataset, settings, device = ready.training.dataset, ready.training.settings, ready.device
     images = len(dataset.indices("train"))
     watcher.say(f"training on {images:,} inputs for {settings.epochs} epochs at sigma {settings.sigma:g} on {device}")
+    objective = objective_named(settings.objective, settings.parameters, sigma=settings.sigma)
+    if settings.parameters or objective.passes != 1:
+        told = ", ".join(f"{name} {_shown_value(value)}" for name, value in parameters_of(objective).items())
+        watcher.say(f"{settings.objective} ({told}): a step costs about {objective.passes:g} plain ones")
     steps_done, note = 0, ""
 
     def on_step(progress: StepProgress) -> None:
@@ -278,7 +286,10 @@ def _train(ready: Prepared, watcher: Watcher) -> TrainResult:
 
     def on_epoch(record: EpochRecord) -> None:
         nonlocal note
-        note = f"epoch {record.epoch}: {record.accuracy_noisy:.1%} right under noise, {record.accuracy_clean:.1%} clean"
+        note = (
+            f"epoch {record.epoch}: loss {record.loss:.3f}, {record.accuracy_noisy:.1%} right under noise, "
+            f"{record.accuracy_clean:.1%} clean, soft ACR {record.soft_acr or 0:.3f}"
+        )
 
     try:
         result = train(
@@ -292,6 +303,10 @@ def _train(ready: Prepared, watcher: Watcher) -> TrainResult:
     if result.resumed_after:
         watcher.say(f"resumed after epoch {result.resumed_after}")
     return result
+
+
+def _shown_value(value: Value) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _slot(request: TrainRequest, custom: CustomModel | None, dataset: str, settings: TrainSettings) -> str:

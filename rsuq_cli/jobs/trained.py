@@ -63,8 +63,9 @@ def trained_already(db: Database, training: Training) -> Trained:
     for row in checkpoints_of_data(db, training.name, training.settings.sigma):
         known = row.configuration
         of_other_settings = any(known.get(name, value) != value for name, value in settings.items())
-        # A checkpoint that began with drawn weights does not say so.
-        began_otherwise = known.get("init", "") != training.settings.init
+        # A checkpoint that began with drawn weights, or did not average them, does not say so.
+        wanted = training.settings
+        began_otherwise = (known.get("init", ""), known.get("ema", 0)) != (wanted.init, wanted.ema)
         if "epochs" not in known or of_other_settings or began_otherwise or not _may_be_of(row, training):
             continue
         begun_with = begun_with or training.begun_with()

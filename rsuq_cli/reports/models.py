@@ -67,7 +67,9 @@ def history_lines(history: Sequence[Mapping[str, Any]] | None) -> list[str]:
     chosen = [one for at, one in enumerate(epochs) if at % step == 0 or at == len(epochs) - 1]
     return [
         f"epoch {one['epoch']}: loss {one['loss']:.4f}, {percent_text(one['accuracy_clean'])} % clean, "
-        f"{percent_text(one['accuracy_noisy'])} % under noise, {one['seconds']:.1f} s"
+        f"{percent_text(one['accuracy_noisy'])} % under noise, "
+        + (f"soft ACR {one['soft_acr']:.4f}, " if one.get("soft_acr") is not None else "")
+        + f"{one['seconds']:.1f} s"
         for one in chosen
     ]
 

@@ -14,22 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rsuq_cli.datasets.dataset import Dataset, Split, pixels
 from rsuq_cli.errors import BadInput
 from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.training.augment import augment
-from rsuq_cli.training.objectives.base import add_noise
+from rsuq_cli.training.evaluation import accuracy, epoch_seed, evaluation_of, soft_acr
+from rsuq_cli.training.objectives.base import IMAGES, Batch, Data
 from rsuq_cli.training.objectives.registry import objective_named
 from rsuq_cli.training.resume import EpochRecord, ResumeState, fingerprint, load_state, save_state
 from rsuq_cli.training.settings import TrainSettings, learning_rate
-from rsuq_cli.uncertainty.scores import is_answer
-
-EVALUATION_BATCH = 512
-EVALUATION_SUBSET = 1000  # images of the train split that stand in for an empty calibration split
 
 
 class StepProgress(NamedTuple):
@@ -56,13 +53,6 @@ class TrainResult:
     history: tuple[EpochRecord, ...]
     resumed_after: int = 0
     restarted: str = ""
-
-
-class Accuracy(NamedTuple):
-    """Shares of right answers in [0, 1], without noise and with one noise draw per image."""
-
-    clean: float
-    noisy: float
 
 
 def train(
@@ -102,29 +92,6 @@ def train(
         ) from error
 
 
-def accuracy(model: nn.Module, split: Split, *, sigma: float, seed: int, device: torch.device) -> Accuracy:
-    """Returns the accuracy of `model` in eval mode on a split, clean and under noise; the same seed, the same noise."""
-    generator = torch.Generator(device=device).manual_seed(_epoch_seed(seed, 0))
-    was_training = model.training
-    model.eval()
-    right = torch.zeros(2, dtype=torch.int64, device=device)
-    batches = zip(*(torch.split(part, EVALUATION_BATCH) for part in (split.images, split.labels)), strict=True)
-    with torch.inference_mode():
-        for images, labels in batches:
-            clean, answers = pixels(images.to(device)), labels.to(device)
-            # A network may write into what it is given, and floats on their own device are the data themselves.
-            right[0] += _right(model(clean.clone()), answers)
-            right[1] += _right(model(add_noise(clean, sigma, generator)), answers)
-    model.train(was_training)
-    clean_share, noisy_share = (right.double() / len(split)).tolist()
-    return Accuracy(clean_share, noisy_share)
-
-
-def _right(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
-    """Returns how many logits `[N, K]` name the class in `answers` `[N]`; what is not all finite names none."""
-    return ((logits.argmax(1) == answers) & is_answer(logits)).sum()
-
-
 class _Trainer:
     """One run: the model and everything that changes with it."""
 
@@ -146,7 +113,9 @@ class _Trainer:
         self.fingerprint = fingerprint(settings, model, split, evaluation)
         self.images, self.labels = split.images.to(device), split.labels.to(device)
         self.crop, self.flip = dataset.augment_crop, dataset.augment_flip
-        self.objective = objective_named(settings.objective, settings.parameters)
+        self.objective = objective_named(settings.objective, settings.parameters, sigma=settings.sigma)
+        # What the objective keeps from step to step; how many images there are is known to it from the first.
+        self.memory: dict[str, torch.Tensor] = {IMAGES: torch.tensor(len(split))}
         # Batches of equal size rather than a small last one, whose batch statistics would be poor.
         self.steps = max(1, len(split) // settings.batch_size)
         self.optimizer = torch.optim.SGD(
@@ -156,6 +125,16 @@ class _Trainer:
             weight_decay=settings.weight_decay,
             nesterov=settings.momentum > 0,
         )
+        self.average: AveragedModel | None = None
+        if settings.ema:
+            # With its batch statistics: those of the last steps are not of these weights.
+            averaging = get_ema_multi_avg_fn(settings.ema)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True).requires_grad_(False)
+
+    @property
+    def outcome(self) -> nn.Module:
+        """What is measured, and kept in the end: the network, or its averaged weights."""
+        return self.model if self.average is None else self.average.module
 
     def run(
         self,
@@ -172,9 +151,14 @@ class _Trainer:
             if resume_file is not None:
                 state = self.model.state_dict(), self.optimizer.state_dict()
                 computed = self.network.to_json() if self.network else None
-                save_state(resume_file, ResumeState(self.fingerprint, *state, tuple(history), computed))
+                average = self.average.state_dict() if self.average else None
+                save_state(
+                    resume_file,
+                    ResumeState(self.fingerprint, *state, tuple(history), computed, self.memory, average),
+                )
             if on_epoch is not None:
                 on_epoch(record)
+        self.model.load_state_dict(self.outcome.state_dict())
         self.model.eval()
         last, seconds = history[-1], sum(record.seconds for record in history)
         return TrainResult(
@@ -202,43 +186,56 @@ class _Trainer:
             return [], f"the network computes something else than when {path} was begun"
         self.model.load_state_dict(state.model)
         self.optimizer.load_state_dict(state.optimizer)
+        if self.average is not None and state.average is not None:
+            self.average.load_state_dict(state.average)
+        self.memory |= {name: kept.to(self.device) for name, kept in (state.memory or {}).items()}
         return list(state.history), ""
 
     def _epoch(self, epoch: int, on_step: Callable[[StepProgress], None] | None) -> EpochRecord:
         """Trains one epoch, counted from 1, and measures it."""
         started = time.perf_counter()
-        seed = _epoch_seed(self.settings.seed, epoch)
+        seed = epoch_seed(self.settings.seed, epoch)
         torch.manual_seed(seed)
         generator = torch.Generator(device=self.device).manual_seed(seed)
-        order = torch.randperm(len(self.labels), device=self.device, generator=generator)
+        order = self.objective.order(self.model, self._data(epoch, generator))
         total = torch.zeros((), device=self.device)
         self.model.train()
         for step, batch in enumerate(order.tensor_split(self.steps)):
             rate = learning_rate(self.settings, (epoch - 1) * self.steps + step, self.settings.epochs * self.steps)
-            total += self._step(batch, rate, generator)
+            total += self._step(batch, rate, generator, epoch / self.settings.epochs)
             if on_step is not None:
                 on_step(StepProgress(epoch, self.settings.epochs, step + 1, self.steps))
         loss = total.item() / self.steps
         if not math.isfinite(loss):
             raise BadInput(f"training diverged in epoch {epoch}: the loss is {loss}", "give a smaller learning rate")
-        measured = accuracy(
-            self.model, self.evaluation, sigma=self.settings.sigma, seed=self.settings.seed, device=self.device
-        )
-        return EpochRecord(epoch, loss, measured.clean, measured.noisy, time.perf_counter() - started)
+        sigma, seed = self.settings.sigma, self.settings.seed
+        measured = accuracy(self.outcome, self.evaluation, sigma=sigma, seed=seed, device=self.device)
+        promised = soft_acr(self.outcome, self.evaluation, sigma=sigma, seed=seed, device=self.device)
+        return EpochRecord(epoch, loss, measured.clean, measured.noisy, time.perf_counter() - started, promised)
 
-    def _step(self, batch: torch.Tensor, rate: float, generator: torch.Generator) -> torch.Tensor:
-        """Takes one step on the images at positions `batch` and returns their loss, still on the device."""
+    def _data(self, epoch: int, generator: torch.Generator) -> Data:
+        """Returns all that is trained on, as an objective may look at it before an epoch."""
+        before = (epoch - 1) / self.settings.epochs
+        return Data(self.images, self.labels, self.settings.sigma, generator, before, self.memory)
+
+    def _step(self, rows: torch.Tensor, rate: float, generator: torch.Generator, progress: float) -> torch.Tensor:
+        """Takes one step on the images at the positions `rows` and returns their loss, still on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        images = augment(self.images[batch], crop=self.crop, flip=self.flip, generator=generator)
+        images = augment(self.images[rows], crop=self.crop, flip=self.flip, generator=generator)
         self.optimizer.zero_grad(set_to_none=True)
         autocast = self.settings.autocast and self.device.type == "cuda"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=autocast):
             loss = self.objective(
-                self.model, pixels(images), self.labels[batch], sigma=self.settings.sigma, generator=generator
-            )
+                self.model,
+                Batch(
+                    pixels(images), self.labels[rows], self.settings.sigma, generator, progress, rows, self.memory
+                ),
+            )  # fmt: skip
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         return loss.detach()
 
 
@@ -248,18 +245,6 @@ def _splits(dataset: Dataset) -> tuple[Split, Split]:
     if len(positions) < 2:
         raise BadInput(f"{dataset.name} has {len(positions)} training images", "give a data set with a train split")
     return dataset.load("train"), evaluation_of(dataset)
-
-
-def evaluation_of(dataset: Dataset) -> Split:
-    """Returns the inputs that a training is measured on: calibration, or part of train where that is empty."""
-    if len(dataset.indices("calibration")):
-        return dataset.load("calibration")
-    return dataset.load("train", dataset.indices("train")[:EVALUATION_SUBSET])
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    """Returns a well-mixed seed below 2^63; epoch 0 is the evaluation's."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]) >> 1
 
 
 @contextlib.contextmanager

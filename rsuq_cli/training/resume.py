@@ -23,13 +23,17 @@ from rsuq_cli.training.settings import TrainSettings
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One finished epoch, counted from 1: mean training loss, accuracies in [0, 1], and its wall-clock seconds."""
+    """One finished epoch, counted from 1: mean training loss, accuracies in [0, 1], and its wall-clock seconds.
+
+    `soft_acr` (pixel units) is the average radius that a few noises promise, None where it was not measured.
+    """
 
     epoch: int
     loss: float
     accuracy_clean: float
     accuracy_noisy: float
     seconds: float
+    soft_acr: float | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class ResumeState:
     """What a run needs to go on after its last finished epoch. No random state: that follows from seed and epoch.
 
     `fingerprint` is the hash of what must be equal for it, `computed` the fingerprint of the network before its first
-    epoch, None for one whose code does not change.
+    epoch, None for one whose code does not change. `memory` is what the objective keeps from step to step,
+    `average` the averaged weights where there are any.
     """
 
     fingerprint: str
@@ -45,6 +50,8 @@ class ResumeState:
     optimizer: dict[str, Any]
     history: tuple[EpochRecord, ...]
     computed: list[list[float | None]] | None = None
+    memory: dict[str, Any] | None = None
+    average: dict[str, Any] | None = None
 
 
 def fingerprint(settings: TrainSettings, model: nn.Module, train: Split, evaluation: Split) -> str:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.errors import BadInput, nearest
-from rsuq_cli.training.objectives.registry import Value, objective_named, parameters_of
+from rsuq_cli.training.objectives.base import Value
+from rsuq_cli.training.objectives.registry import objective_named, parameters_of
 
 Schedule = Literal["one-cycle", "cosine"]
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -33,7 +34,7 @@ class TrainSettings:
     `sigma` is the noise in pixel units, `learning_rate` the highest of the schedule. `precision` is that of
     multiplications on CUDA: `fp32`, `tf32`, or `bf16` (autocast); `amp` stands for `bf16` too. Elsewhere all is fp32.
     `parameters` are those of the objective, all of them once it is made. `init` is the sha256 of the weights that it
-    begins with, "" where they are drawn.
+    begins with, "" where they are drawn. `ema` is the decay of averaged weights, 0 where they are not averaged.
     Raises BadInput for a value out of its range or an unknown name.
     """
 
@@ -50,6 +51,7 @@ class TrainSettings:
     precision: Precision = "fp32"
     parameters: Mapping[str, Value] = field(default_factory=dict)
     init: str = ""
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         ranges = (
@@ -58,6 +60,7 @@ class TrainSettings:
             ("batch size", self.batch_size >= 2, "at least 2, as batch norm needs"),
             ("learning rate", 0 < self.learning_rate <= LARGEST_RATE, f"above 0, and at most {LARGEST_RATE:g}"),
             ("momentum", 0 <= self.momentum < 1, "from 0 up to 1"),
+            ("ema", 0 <= self.ema < 1, "from 0 up to 1, such as 0.999"),
             ("weight decay", self.weight_decay >= 0, "at least 0"),
             ("seed", self.seed >= 0, "at least 0"),
         )
@@ -69,12 +72,12 @@ class TrainSettings:
         for name, known in choices:
             if getattr(self, name) not in known:
                 raise BadInput(f"there is no {name} {getattr(self, name)!r}", nearest(str(getattr(self, name)), known))
-        parameters = parameters_of(objective_named(self.objective, self.parameters))
+        parameters = parameters_of(objective_named(self.objective, self.parameters, sigma=self.sigma))
         object.__setattr__(self, "parameters", parameters)
 
     def recorded(self) -> dict[str, Any]:
-        """Returns every setting by name, as it is kept; `parameters` and `init` only where there are some."""
-        absent = {name for name in ("parameters", "init") if not getattr(self, name)}
+        """Returns every setting by name, as it is kept; `parameters`, `init` and `ema` only where there are some."""
+        absent = {name for name in ("parameters", "init", "ema") if not getattr(self, name)}
         return {name: value for name, value in asdict(self).items() if name not in absent}
 
     @property

@@ -66,7 +66,7 @@ def test_one_is_shown_with_its_training_and_its_runs(one: Place) -> None:
     shown = rsuq("models", "show", "first").stdout
     record = rsuq("models", "show", 1, "--format", "json").json
     first, last = record["history"]
-    assert list(first) == ["accuracy_clean", "accuracy_noisy", "epoch", "loss", "seconds"]
+    assert list(first) == ["accuracy_clean", "accuracy_noisy", "epoch", "loss", "seconds", "soft_acr"]
     assert (first["epoch"], last["epoch"]) == (1, 2)
     assert last["accuracy_noisy"] == record["accuracy_noisy"]
     assert record["file_exists"] is True

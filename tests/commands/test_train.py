@@ -125,8 +125,8 @@ def test_an_interruption_before_the_first_epoch_ends_loses_nothing_and_keeps_not
     assert "resumed" not in result.stderr
 
 
-# An epoch is one step and two passes that measure it.
-@pytest.mark.parametrize(("hit", "epochs_before"), [(4, 1), (6, 1), (8, 2)])
+# An epoch is one step and three passes that measure it.
+@pytest.mark.parametrize(("hit", "epochs_before"), [(5, 1), (8, 1), (10, 2)])
 def test_an_interrupted_training_goes_on_to_the_same_bits(
     blobs: Sample, monkeypatch: pytest.MonkeyPatch, hit: int, epochs_before: int
 ) -> None:

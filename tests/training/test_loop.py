@@ -14,7 +14,8 @@ from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset, pixels
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.zoo import build
-from rsuq_cli.training.loop import StepProgress, TrainResult, accuracy, train
+from rsuq_cli.training.evaluation import accuracy, soft_acr
+from rsuq_cli.training.loop import StepProgress, TrainResult, train
 from rsuq_cli.training.resume import EpochRecord
 from rsuq_cli.training.settings import TrainSettings, default_batch_size, default_epochs
 from rsuq_cli.training.statistics import channel_statistics
@@ -308,3 +309,70 @@ def test_a_network_that_writes_into_its_input_is_measured_as_one_that_copies(str
     inplace, copying = (accuracy(Top(inplace=one), split, sigma=0.5, seed=0, device=CPU) for one in (True, False))
     assert torch.equal(split.images, before)
     assert inplace == copying
+
+
+# What they keep from step to step has to be kept over an interruption, too.
+REMEMBERING: dict[str, dict[str, int | float | bool | str]] = {
+    "catrs": {"noises": 2, "steps": 1, "momentum": 0.5},
+    "acr": {"noises": 1, "steps": 1, "easy_from": 0.25, "refresh": 0.25, "least_right": 0.1},
+    "reject": {"noises": 2, "base": "smoothadv"},
+    "gaussian": {"noises": 2},
+}
+
+
+@pytest.mark.parametrize("objective", REMEMBERING)
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+@pytest.mark.parametrize("finished", [1, 3])
+def test_what_an_objective_remembers_and_averaged_weights_survive_an_interruption(
+    stripes: Stripes, tmp_path: Path, objective: str, ema: float, finished: int
+) -> None:
+    data, state = stripes(crop=True), tmp_path / "state"
+    settings = replace(SETTINGS, objective=objective, parameters=REMEMBERING[objective], ema=ema)
+    whole, resumed = network(), network(seed=99)
+    uninterrupted = train(whole, data, settings, device=CPU)
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), data, settings, device=CPU, resume_file=state, on_epoch=stop_after(finished))
+    result = train(resumed, data, settings, device=CPU, resume_file=state)
+    assert result.resumed_after == finished
+    assert same(whole, resumed)
+    assert [one.loss for one in result.history] == [one.loss for one in uninterrupted.history]
+
+
+def stop_after(epochs: int) -> Callable[[EpochRecord], None]:
+    def stop(record: EpochRecord) -> None:
+        if record.epoch == epochs:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_averaged_weights_are_the_average_of_those_of_every_step(stripes: Stripes) -> None:
+    model, weights = network(), []
+
+    def look(_: StepProgress) -> None:
+        weights.append([parameter.detach().clone() for parameter in model.parameters()])
+
+    train(model, stripes(), replace(SETTINGS, epochs=2, ema=0.8), device=CPU, on_step=look)
+    expected = weights[0]
+    for later in weights[1:]:
+        expected = [0.8 * one + 0.2 * other for one, other in zip(expected, later, strict=True)]
+    for found, one in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(found, one, rtol=1e-4, atol=1e-6)
+        assert found.requires_grad
+
+
+def test_the_soft_radius_is_that_of_the_mean_softmax(stripes: Stripes) -> None:
+    split = stripes().load("calibration")
+    last = nn.Linear(16, 2)
+    model = nn.Sequential(nn.Flatten(), last).requires_grad_(False)
+    for bias, radius in ((100.0, 0.5 * (3.0902 * 0.5)), (0.0, 0.0)):
+        with torch.no_grad():
+            last.weight.zero_()
+            last.bias.copy_(torch.tensor([bias, 0.0]))
+        # Half of the images are of the class that it always names, with more than it can promise.
+        assert soft_acr(model, split, sigma=0.5, seed=0, device=CPU) == pytest.approx(radius, abs=1e-3)
+    with torch.no_grad():
+        last.bias.copy_(torch.tensor([1.0, 0.0]))
+    share = float(torch.sigmoid(torch.tensor(1.0)))
+    expected = 0.5 * 0.5 * float(torch.special.ndtri(torch.tensor(share)))
+    assert soft_acr(model, split, sigma=0.5, seed=0, device=CPU) == pytest.approx(expected, rel=1e-5)

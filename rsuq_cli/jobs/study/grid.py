@@ -157,7 +157,7 @@ def _training(
 ) -> TrainRequest:  # fmt: skip
     if not is_custom(network.model) and network.model not in NAMES:
         raise unknown_model(network.model)
-    objective_named(objective.objective, objective.set)
+    objective_named(objective.objective, objective.set, sigma=place.sigma)
     return TrainRequest(
         Sources(network.model, plan.dataset, data_dir=around.data_dir),
         place.sigma,

@@ -47,6 +47,7 @@ class TrainTable(_Table):
     batch_size: StrictInt | None = None
     learning_rate: StrictFloat | None = None
     schedule: StrictStr = "one-cycle"
+    ema: StrictFloat = 0.0
 
 
 class CertifyTable(_Table):

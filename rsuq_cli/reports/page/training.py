@@ -18,7 +18,7 @@ MOST_NETWORKS = 8
 # Epochs of a table, and points of a curve: spread evenly, the first and the last among them.
 MOST_ROWS, MOST_POINTS = 12, 200
 MOST_CLASSES = 40
-_CURVES = ("loss", "accuracy_clean", "accuracy_noisy")
+_CURVES = ("loss", "accuracy_clean", "accuracy_noisy", "soft_acr")
 _SETTINGS = ("epochs", "seed", "batch_size", "learning_rate", "momentum", "weight_decay", "schedule", "precision",
              "amp", "device")  # fmt: skip
 
@@ -101,10 +101,11 @@ def _history(checkpoint: CheckpointRow) -> list[Html]:
         return [paragraph("Its training curves are not recorded.")]
     rows = [
         [Cell(f"{one['epoch']:g}"), Cell(f"{one['loss']:.4g}" if "loss" in one else "-"),
-         *(Cell(percent_text(one.get(name), 2)) for name in _CURVES[1:])]
+         *(Cell(percent_text(one.get(name), 2)) for name in _CURVES[1:3]),
+         Cell(f"{one['soft_acr']:.4f}" if "soft_acr" in one else "-")]
         for one in _some(epochs, MOST_ROWS)
     ]  # fmt: skip
-    titles = ("epoch", "training loss", "accuracy clean %", "accuracy under noise %")
+    titles = ("epoch", "training loss", "accuracy clean %", "accuracy under noise %", "soft ACR")
     table = rows_table(titles, rows, caption=f"Training of checkpoint {checkpoint.id}")
     some = f"{len(rows)} of {len(epochs):,} epochs; the curves have more." if len(rows) < len(epochs) else ""
     chart = element("div", class_="training", data_checkpoint=checkpoint.id)

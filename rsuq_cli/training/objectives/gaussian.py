@@ -8,17 +8,18 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rsuq_cli.training.objectives.base import add_noise
+from rsuq_cli.training.objectives.base import Batch, UnderNoise, draw, repeated
 
 
 @dataclass(frozen=True)
-class Gaussian:
-    """Cross entropy on inputs with Gaussian noise; it has no parameters."""
+class Gaussian(UnderNoise):
+    """Cross entropy on inputs with Gaussian noise, the mean over the noises."""
 
-    def __call__(
-        self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, sigma: float, generator: torch.Generator
-    ) -> torch.Tensor:
-        return F.cross_entropy(model(add_noise(images, sigma, generator)), labels)
+    def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Returns the loss."""
+        noise = draw(batch.images, self.noises, batch.sigma, batch.generator)
+        noisy = noise.add_(repeated(batch.images, self.noises))
+        return F.cross_entropy(model(noisy), repeated(batch.labels, self.noises))
 
 
 OBJECTIVE = Gaussian

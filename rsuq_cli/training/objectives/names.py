@@ -9,7 +9,7 @@ import pkgutil
 
 from rsuq_cli.training import objectives
 
-_MACHINERY = ("base", "names", "registry")
+_MACHINERY = ("attack", "base", "names", "registry")
 
 
 def objective_names() -> tuple[str, ...]:

@@ -6,6 +6,7 @@ its default.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
@@ -13,16 +14,18 @@ from typing import Any, cast
 
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.training import objectives
-from rsuq_cli.training.objectives.base import Objective
+from rsuq_cli.training.objectives.base import UnderNoise, Value
 from rsuq_cli.training.objectives.names import objective_names
 
-Value = int | float | bool | str
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def objective_named(name: str, parameters: Mapping[str, Value] | None = None) -> Objective:
-    """Returns the objective with these parameters, its defaults where none is given; a text is read as its type.
+def objective_named(
+    name: str, parameters: Mapping[str, Value] | None = None, *, sigma: float | None = None
+) -> UnderNoise:  # fmt: skip
+    """Returns the objective with these parameters; a text is read as its type.
 
+    Those that are not given are as they were published for the nearest sigma, or its defaults where none is named.
     Raises BadInput with the nearest names where there is no such objective or parameter, and for an impossible value.
     """
     if name not in objective_names():
@@ -34,13 +37,24 @@ def objective_named(name: str, parameters: Mapping[str, Value] | None = None) ->
             hint = nearest(parameter, tuple(known)) if known else "leave it out"
             raise BadInput(f"the objective {name} has no parameter {parameter!r}", hint)
     given = {key: _read(key, value, known[key]) for key, value in (parameters or {}).items()}
-    return cast("Objective", kind(**given))
+    return cast("UnderNoise", kind(**{**_published(kind, sigma), **given}))
 
 
-def parameters_of(objective: Objective) -> dict[str, Value]:
-    """Returns every parameter of an objective, also those at their defaults."""
-    named: tuple[Any, ...] = fields(cast("Any", objective))
-    return {field.name: getattr(objective, field.name) for field in named}
+def _published(kind: Any, sigma: float | None) -> Mapping[str, Value]:
+    """Returns what was published for the sigma that is nearest in proportion."""
+    published: Mapping[float, Mapping[str, Value]] = getattr(kind, "published", {})
+    if sigma is None or not published:
+        return {}
+    return published[min(published, key=lambda other: abs(math.log(other / sigma)))]
+
+
+def parameters_of(objective: UnderNoise) -> dict[str, Value]:
+    """Returns every parameter of an objective, also those at their defaults.
+
+    One noise for every image is what there was before there could be several, and no parameter.
+    """
+    every = {field.name: getattr(objective, field.name) for field in fields(objective)}
+    return {name: value for name, value in every.items() if (name, value) != ("noises", 1)}
 
 
 def assignments(written: Sequence[str]) -> dict[str, Value]:

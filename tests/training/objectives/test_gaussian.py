@@ -1,17 +1,15 @@
 """Training under Gaussian noise: it has the right law, is fresh, and comes from the generator alone."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from scipy import stats
-from torch import nn
 from torch.nn import functional as F
 
-from rsuq_cli.training.objectives.base import add_noise
+from rsuq_cli.training.objectives.base import add_noise, draw, repeated
 from rsuq_cli.training.objectives.gaussian import Gaussian
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from training.objectives.made import batch, generator, loss_of, network
 
 
 def test_the_noise_is_gaussian_of_the_given_sigma_and_not_clipped() -> None:
@@ -29,19 +27,42 @@ def test_noise_leaves_its_input_as_it_was() -> None:
 
 
 def test_gaussian_is_cross_entropy_on_noisy_inputs() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-    images, labels = torch.rand(5, 1, 4, 4), torch.tensor([0, 1, 2, 1, 0])
-    loss = Gaussian()(model, images, labels, sigma=0.5, generator=generator())
-    log_shares = model(add_noise(images, 0.5, generator())).log_softmax(1)
-    assert loss.item() == pytest.approx(-log_shares[range(5), labels].mean().item(), rel=1e-5)
+    model, of = network(), batch()
+    loss = Gaussian()(model, of)
+    log_shares = model(add_noise(of.images, 0.5, generator())).log_softmax(1)
+    assert loss.item() == pytest.approx(-log_shares[range(6), of.labels].mean().item(), rel=1e-5)
     loss.backward()
-    assert model[1].weight.grad is not None
+    assert model[0].weight.grad is not None
 
 
 def test_every_call_draws_fresh_noise() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-    images, labels, source = torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64), generator()
-    losses = {Gaussian()(model, images, labels, sigma=0.5, generator=source).item() for _ in range(4)}
-    assert len(losses) == 4
-    clean = F.cross_entropy(model(images), labels).item()
-    assert Gaussian()(model, images, labels, sigma=1e-9, generator=source).item() == pytest.approx(clean)
+    model, of = network(), batch()
+    assert len({Gaussian()(model, of).item() for _ in range(4)}) == 4
+    clean = F.cross_entropy(model(of.images), of.labels).item()
+    assert loss_of(Gaussian(), model, sigma=1e-9).item() == pytest.approx(clean)
+
+
+def test_several_noises_of_an_image_stand_together() -> None:
+    model, of = network(), batch()
+    noise = draw(of.images, 3, 0.5, generator())
+    each = [
+        F.cross_entropy(model((image + noise[3 * at + j])[None]), of.labels[at : at + 1])
+        for at, image in enumerate(of.images)
+        for j in range(3)
+    ]
+    assert Gaussian(noises=3)(model, of).item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-5)
+    assert repeated(torch.tensor([1, 2]), 3).tolist() == [1, 1, 1, 2, 2, 2]
+
+
+def test_more_noises_give_the_same_gradient_in_expectation() -> None:
+    model = network()
+
+    def gradient(noises: int, seed: int) -> torch.Tensor:
+        (found,) = torch.autograd.grad(loss_of(Gaussian(noises), model, seed=seed), [*model.parameters()][-1:])
+        return found
+
+    one = torch.stack([gradient(1, seed) for seed in range(400)])
+    many = torch.stack([gradient(8, 1000 + seed) for seed in range(100)])
+    spread = (one.var(0) / 400 + many.var(0) / 100).sqrt()
+    assert ((one.mean(0) - many.mean(0)).abs() < 4 * spread).all()
+    assert (many.std(0) < one.std(0)).all()
