@@ -93,7 +93,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "runs list": (
         Example("what there is", "rsuq runs list"),
-        Example("what was left unfinished", "rsuq runs list --where 'status != \"complete\"'"),
+        Example("what was left unfinished", "rsuq runs list --where \"status != 'complete'\""),
         Example("what belongs to a paper, for a script", "rsuq runs list --tag paper --format json"),
     ),
     "runs show": (
@@ -123,7 +123,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "models list": (
         Example("what there is", "rsuq models list"),
-        Example("those for one data set", "rsuq models list --where 'dataset = \"digits\"'"),
+        Example("those for one data set", "rsuq models list --where \"dataset = 'digits'\""),
         Example("what belongs to a paper, for a script", "rsuq models list --tag paper --format json"),
     ),
     "models show": (

@@ -32,7 +32,7 @@ def report(
     ] = None,
     where: Annotated[
         str | None,
-        options.what(metavar="CONDITION", help='Only settings such as: sigma = 0.25 and model like "resnet%".'),
+        options.what(metavar="CONDITION", help="Only settings such as: sigma = 0.25 and model like 'resnet%' (SQL)."),
     ] = None,
     since: Annotated[
         str | None,

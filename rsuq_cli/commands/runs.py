@@ -21,7 +21,7 @@ def list_(
     tag: options.OnlyTags = None,
     where: Annotated[
         str | None,
-        options.what(metavar="CONDITION", help='Only runs such as: status != "complete" and sigma = 0.25.'),
+        options.what(metavar="CONDITION", help="Only runs such as: status != 'complete' and sigma = 0.25 (SQL)."),
     ] = None,
     db: options.Database = None,
     format: options.OutputFormat = "table",

@@ -33,12 +33,12 @@ def list_checkpoints(
     db: Database, *, name: str | None = None, tags: Sequence[str] = (), where: Condition | None = None
 ) -> list[CheckpointRow]:
     """Returns every checkpoint that has this name, all these tags, and meets the condition, the oldest first."""
-    wanted, values = select(_CHECKPOINT).order_by(_CHECKPOINT.c.id), {}
+    wanted = select(_CHECKPOINT).order_by(_CHECKPOINT.c.id)
     if where is not None:
-        wanted, values = wanted.where(text(where.sql)), dict(where.values)
+        wanted = wanted.where(text(where.keeps("id", "checkpoint AS every")))
     with db.read() as connection:
         labelled = tags_by_number(connection, "checkpoint")
-        rows = [checkpoint_row(row) for row in connection.execute(wanted, values).mappings()]
+        rows = [checkpoint_row(row) for row in connection.execute(wanted).mappings()]
     found = [replace(row, tags=labelled.get(row.id, ())) for row in rows]
     return [row for row in found if name in (None, row.name) and set(tags) <= set(row.tags)]
 

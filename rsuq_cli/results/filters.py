@@ -1,185 +1,82 @@
-"""Conditions that a user writes, such as `sigma = 0.25 and model like "resnet%"`, as SQL with bound parameters.
+"""Conditions that a user writes, such as `sigma = 0.25 and model like 'resnet%'`: plain SQL over named columns.
 
-Invariant: no character that the user typed reaches the SQL. Names are looked up among the known columns, operators and
-words are the ones listed here, and every value becomes a bound parameter.
-
-    condition  = all { "or" all }
-    all        = one { ( "and" | "," ) one }
-    one        = "not" one | "(" condition ")" | comparison
-    comparison = COLUMN ( "=" | "==" | "!=" | "<>" | "<" | "<=" | ">" | ">=" ) ( VALUE | COLUMN )
-               | COLUMN [ "not" ] ( "like" VALUE | "in" "(" VALUE { "," VALUE } ")" | "between" VALUE "and" VALUE )
-               | COLUMN "is" [ "not" ] "null" | COLUMN
+Invariant: a condition is tried on an empty table of the columns that it may name before it meets the results, so a
+mistake is told with the nearest name, no other table is read, and nothing but one expression is ever run; the
+connection that it is run on cannot write. A comma at the top joins two conditions as `and` does.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from rsuq_cli.errors import BadInput, nearest
 
-Value = str | float | int | bool
-EXAMPLE = 'write it like: sigma = 0.25 and model like "resnet%"'
-_COMPARISONS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_WORDS = {"and", "or", "not", "like", "in", "between", "is", "null", "true", "false"}
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]))
-        |(?P<text>"(?:[^"]|"")*"|'(?:[^']|'')*')
-        |(?P<name>[A-Za-z_]\w*)
-        |(?P<sign>==|!=|<>|<=|>=|[=<>(),]))""",
-    re.VERBOSE,
-)
+EXAMPLE = "write it like: sigma = 0.25 and model like 'resnet%'"
+# A text in quotes, or one other character.
+_PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """SQL of known names and placeholders, and the value of each placeholder."""
+    """SQL for a condition over the names of `columns`, each with the SQL that it stands for."""
 
-    sql: str
-    values: Mapping[str, Value]
+    written: str
+    columns: Mapping[str, str]
 
+    @property
+    def sql(self) -> str:
+        """SQL for the condition over the rows of `named`."""
+        # A colon in what was written is no parameter; a comment in it ends with the line.
+        return "({}\n)".format(self.written.replace(":", "\\:"))
 
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    at: int
+    def named(self, source: str) -> str:
+        """Returns SQL for the rows of `source` with every name that the condition may use."""
+        more = "".join(f", {sql} AS {name}" for name, sql in self.columns.items() if sql != name)
+        return f"(SELECT *{more} FROM {source})"
+
+    def keeps(self, key: str, source: str) -> str:
+        """Returns SQL for whether `key` is that of a row of `source` that meets the condition."""
+        return f"{key} IN (SELECT {key} FROM {self.named(source)} AS named WHERE {self.sql})"
 
 
 def parse_condition(text: str, columns: Mapping[str, str], *, option: str = "--where") -> Condition:
     """Returns the condition that `text` states over `columns` (the name that a user writes: its SQL).
 
-    Values are numbers, quoted text, true and false. Placeholders are named `where_0`, `where_1`, and so on.
-
     Raises:
         BadInput: not a condition (saying where), or a column that is not there (naming the nearest).
     """
-    return _Parser(text, columns, option).parse()
+    if not text.strip():
+        raise BadInput(f"{option} says nothing", EXAMPLE)
+    written = _joined(text)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(f"CREATE TABLE named ({', '.join(columns)})")
+        try:
+            connection.execute(f"SELECT 1 FROM named WHERE ({written}\n)")
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            raise _explained(str(error), text, columns, option) from None
+    return Condition(written, columns)
 
 
-class _Parser:
-    def __init__(self, text: str, columns: Mapping[str, str], option: str) -> None:
-        self.text, self.columns, self.option = text, columns, option
-        self.tokens = list(self._split())
-        self.position = 0
-        self.values: dict[str, Value] = {}
+def _explained(said: str, text: str, columns: Mapping[str, str], option: str) -> BadInput:
+    missing = re.fullmatch(r"no such column: (\S+).*", said, re.DOTALL)
+    if missing:
+        return BadInput(
+            f"{option}: there is no column {missing[1]!r}", f"{nearest(missing[1], columns)} (a text stands in quotes)"
+        )
+    return BadInput(f"{option} {text!r} is no condition: {said}", EXAMPLE)
 
-    def parse(self) -> Condition:
-        sql = self._any()
-        if (extra := self._peek()).kind != "end":
-            raise self._wrong(extra, "a condition ends before it")
-        return Condition(sql, self.values)
 
-    def _any(self) -> str:
-        parts = [self._all()]
-        while self._accept("or"):
-            parts.append(self._all())
-        return parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})"
-
-    def _all(self) -> str:
-        parts = [self._one()]
-        while self._accept("and") or self._accept(","):
-            parts.append(self._one())
-        return parts[0] if len(parts) == 1 else f"({' AND '.join(parts)})"
-
-    def _one(self) -> str:
-        if self._accept("not"):
-            return f"(NOT {self._one()})"
-        if self._accept("("):
-            inner = self._any()
-            self._expect(")")
-            return f"({inner})"
-        return self._comparison(self._column())
-
-    def _comparison(self, column: str) -> str:
-        token = self._peek()
-        if token.text in _COMPARISONS and token.kind == "sign":
-            self.position += 1
-            following = self._peek()
-            is_column = following.kind == "name" and following.text.lower() not in _WORDS
-            other = self._column() if is_column else self._value()
-            return f"({column} {_COMPARISONS[token.text]} {other})"
-        if self._accept("is"):
-            negated = "NOT " if self._accept("not") else ""
-            self._expect("null")
-            return f"({column} IS {negated}NULL)"
-        negated = "NOT " if self._accept("not") else ""
-        if self._accept("like"):
-            return f"({column} {negated}LIKE {self._value()})"
-        if self._accept("between"):
-            low = self._value()
-            self._expect("and")
-            return f"({column} {negated}BETWEEN {low} AND {self._value()})"
-        if self._accept("in"):
-            self._expect("(")
-            members = [self._value()]
-            while self._accept(","):
-                members.append(self._value())
-            self._expect(")")
-            return f"({column} {negated}IN ({', '.join(members)}))"
-        if negated:
-            raise self._wrong(self._peek(), "like, in or between follows not")
-        return f"({column})"
-
-    def _column(self) -> str:
-        token = self._next()
-        if token.kind != "name" or token.text.lower() in _WORDS:
-            raise self._wrong(token, "a column is expected")
-        if token.text not in self.columns:
-            raise BadInput(f"{self.option}: there is no column {token.text!r}", nearest(token.text, self.columns))
-        return self.columns[token.text]
-
-    def _value(self) -> str:
-        token = self._next()
-        value: Value
-        if token.kind == "number":
-            value = int(token.text) if re.fullmatch(r"[-+]?\d{1,18}", token.text) else float(token.text)
-            if not math.isfinite(value):
-                raise self._wrong(token, "it is too large")
-        elif token.kind == "text":
-            quote = token.text[0]
-            value = token.text[1:-1].replace(quote * 2, quote)
-        elif token.kind == "name" and token.text.lower() in ("true", "false"):
-            value = token.text.lower() == "true"
+def _joined(text: str) -> str:
+    """Returns the text with every comma that stands in no quotes and no brackets as `and`, its sides in brackets."""
+    parts, depth = [""], 0
+    for piece in _PIECE.findall(text):
+        depth += (piece == "(") - (piece == ")")
+        if piece == "," and depth == 0:
+            parts.append("")
         else:
-            raise self._wrong(token, "a number or quoted text is expected")
-        name = f"where_{len(self.values)}"
-        self.values[name] = value
-        return f":{name}"
-
-    def _peek(self) -> _Token:
-        return self.tokens[self.position]
-
-    def _next(self) -> _Token:
-        token = self._peek()
-        self.position += token.kind != "end"
-        return token
-
-    def _accept(self, word: str) -> bool:
-        token = self._peek()
-        if token.kind in ("name", "sign") and token.text.lower() == word:
-            self.position += 1
-            return True
-        return False
-
-    def _expect(self, word: str) -> None:
-        if not self._accept(word):
-            raise self._wrong(self._peek(), f"{word!r} is expected")
-
-    def _wrong(self, token: _Token, why: str) -> BadInput:
-        where = "at the end" if token.kind == "end" else f"at {token.text!r} (character {token.at + 1})"
-        return BadInput(f"{self.option} {self.text!r} is no condition {where}: {why}", EXAMPLE)
-
-    def _split(self) -> Iterator[_Token]:
-        at, end = 0, len(self.text.rstrip())
-        while at < end:
-            found = _TOKEN.match(self.text, at)
-            if found is None:
-                start = at + len(self.text[at:]) - len(self.text[at:].lstrip())
-                raise self._wrong(_Token("odd", self.text[start], start), "it has no meaning here")
-            kind = found.lastgroup or ""
-            yield _Token(kind, found.group(kind), found.start(kind))
-            at = found.end()
-        yield _Token("end", "", end)
+            parts[-1] += piece
+    return text if len(parts) == 1 else " AND ".join(f"({part}\n)" for part in parts)

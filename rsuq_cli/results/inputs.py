@@ -144,10 +144,11 @@ def stream_inputs(
         ]
         conditions = ["scoring_id IN :scorings", *([only.sql] if only else [])]
         statement = text(f"""
-            SELECT {", ".join([*columns, _SECONDS] if timed else columns)} FROM certified
+            SELECT {", ".join([*columns, _SECONDS] if timed else columns)}
+            FROM {only.named("certified") if only else "certified"} AS certified
             WHERE {" AND ".join(conditions)} ORDER BY {order} {"" if limit is None else "LIMIT :most"}
         """).bindparams(bindparam("scorings", expanding=True))
-        values = {"scorings": list(chosen), "most": limit, **(only.values if only else {})}
+        values: dict[str, Any] = {"scorings": list(chosen), "most": limit}
         if limit is None:
             del values["most"]
         rows = connection.execution_options(stream_results=True, max_row_buffer=PAGE).execute(statement, values)

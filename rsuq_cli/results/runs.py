@@ -59,12 +59,11 @@ def list_runs(
     db: Database, *, name: str | None = None, tags: Sequence[str] = (), where: Condition | None = None
 ) -> list[RunRow]:
     """Returns every run that has this name, all these tags, and meets the condition, the oldest first."""
-    statement, values = f"SELECT * FROM ({_RUNS}) AS run ORDER BY id", {}
-    if where is not None:
-        statement, values = statement.replace(" ORDER BY", f" WHERE {where.sql} ORDER BY"), dict(where.values)
+    condition = "" if where is None else f"WHERE {where.keeps('id', f'({_RUNS}) AS every')}"
+    statement = f"SELECT * FROM ({_RUNS}) AS run {condition} ORDER BY id"
     with db.read() as connection:
         labelled = tags_by_number(connection, "run")
-        found = [_run_row(row, labelled) for row in connection.execute(text(statement), values).mappings()]
+        found = [_run_row(row, labelled) for row in connection.execute(text(statement)).mappings()]
     return [run for run in found if name in (None, run.name) and set(tags) <= set(run.tags)]
 
 

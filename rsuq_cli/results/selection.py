@@ -84,8 +84,7 @@ def chosen_scorings(connection: Connection, selection: Selection) -> list[RowMap
         conditions.append("created_at >= :since")
         values["since"] = selection.since
     if selection.where is not None:
-        conditions.append(selection.where.sql)
-        values |= selection.where.values
+        conditions.append(selection.where.keeps("scoring_id", f"({SETTINGS}) AS every"))
     filtered = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     statement = text(f"SELECT * FROM ({SETTINGS}) AS chosen {filtered} ORDER BY run_id, scoring_id")
     statement = statement.bindparams(*(bindparam(name, expanding=True) for name in expanded))

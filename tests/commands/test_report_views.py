@@ -194,7 +194,7 @@ def test_a_file_is_replaced_only_by_force(place: Place) -> None:
     ("flags", "said"),
     [
         (("--where", "sgima = 1"), "did you mean sigma?"),
-        (("--where", ""), "a column is expected"),
+        (("--where", ""), "says nothing"),
         (("--where", "sigma ="), "write it like"),
         (("--by", "modle"), "did you mean model?"),
         (("--by", "model", "--by", "model"), "two different ones"),
@@ -207,7 +207,7 @@ def test_a_file_is_replaced_only_by_force(place: Place) -> None:
         (("--paired", 1, 4), "they have no input in common"),
         (("--paired", 1, 77), "there is no scoring 77"),
         (("--paired", 1, 1), "with itself"),
-        (("--inputs", "--only", "label is odd"), "'null' is expected"),
+        (("--inputs", "--only", "label is odd"), "there is no column 'odd'"),
         (("--inputs", "--only", "lable = 1"), "did you mean label"),
         (("--inputs", "--sort", "gapp"), "did you mean gap?"),
         (("--inputs", "--keep", "gapp"), "there is no column 'gapp'"),
