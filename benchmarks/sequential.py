@@ -26,8 +26,9 @@ import scipy
 from scipy.special import ndtr, rel_entr
 
 from rsuq_cli.certificates.bounds import clopper_pearson_lower
-from rsuq_cli.certificates.certificate import Method, certify
+from rsuq_cli.certificates.certificate import certify
 from rsuq_cli.certificates.evidence import Counts
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.certificates.radii import stays_above_half
 from rsuq_cli.certificates.stopping import Stopping
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, encode
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.readings.pages import LabelledEvidence
 from rsuq_cli.readings.scoring import Scored, sample_rows
 from rsuq_cli.results.database import Database

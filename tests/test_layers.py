@@ -179,6 +179,20 @@ def test_a_room_keeps_to_the_plan(room: str) -> None:
     assert [breach for path in FILES if room_of(path) == room for breach in breaches(path)] == []
 
 
+def lines_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_no_file_is_longer_than_a_few_screens() -> None:
+    assert [f"{path.relative_to(PACKAGE)}: {lines_of(path)}" for path in FILES if lines_of(path) > 350] == []
+
+
+def test_no_room_holds_more_than_its_share_of_the_house() -> None:
+    whole = sum(map(lines_of, FILES))
+    shares = {room: sum(lines_of(path) for path in FILES if room_of(path) == room) / whole for room in ROOMS}
+    assert {room: round(share, 3) for room, share in shares.items() if share >= 0.15} == {}
+
+
 def test_nobody_but_the_root_imports_commands() -> None:
     importers = {
         room_of(path) for path in FILES for one in imports_of(path) if allowed(one.module, "rsuq_cli.commands")

@@ -17,10 +17,11 @@ import torch
 from torch import nn
 
 from rsuq_cli.api.given import a_number, a_whole_number, a_word, images_given, labels_given
-from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method
+from rsuq_cli.certificates.certificate import DECISIONS, Certificates
 from rsuq_cli.certificates.certificate import certify as certify_votes
 from rsuq_cli.certificates.evidence import Histogram, stacked
 from rsuq_cli.certificates.figures import Figures, figures
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.loading import answer_of, check_output

@@ -37,11 +37,8 @@ from rsuq_cli.certificates.guarantees import (
 )
 from rsuq_cli.certificates.method import (
     COMPETITORS,
-    GUARANTEES,
     Competitors,
     Method,
-    default_competitors,
-    share_of_alpha,
 )
 from rsuq_cli.certificates.outcomes import (
     Amounts,
@@ -50,7 +47,7 @@ from rsuq_cli.certificates.outcomes import (
     choose,
     from_counts,
     outcomes,
-    take,
+    unlisted_mass,
     without_rejection,
 )
 
@@ -61,8 +58,6 @@ CERTAIN, UNCERTAIN, UNDECIDED = range(3)
 NOBODY = -1
 # How many samples a form is chosen for where their number is not known beforehand.
 _FORETOLD = 10_000
-# Masses that sum to one sum to no less than this below it, whatever their number.
-_MASS_ROUNDING = 1e-12
 
 
 class Bounds(NamedTuple):
@@ -236,12 +231,6 @@ def certify_masses(
     return _certificates(problem, standard, choice, standard_choice, method)
 
 
-def unlisted_mass(listed: npt.ArrayLike) -> Array:
-    """Returns what masses that sum to `listed` leave of one, 0 where that is no more than rounding."""
-    rest = 1.0 - np.asarray(listed, dtype=np.float64)
-    return np.where(rest > _MASS_ROUNDING, rest, 0.0)
-
-
 def _certificates(
     problem: _Problem, standard_problem: _Problem, choice: Choice, standard_choice: Choice, method: Method
 ) -> Certificates:
@@ -343,10 +332,3 @@ def _check(method: Method) -> None:
         raise ValueError(f"unknown competitors {method.competitors!r}: one of {', '.join(COMPETITORS)}")
     if method.rule not in ("majority", "plurality", "filtered", "standard"):
         raise ValueError(f"unknown rule {method.rule!r}")
-
-
-__all__ = [
-    "CERTAIN", "COMPETITORS", "DECISIONS", "GUARANTEES", "NOBODY", "UNCERTAIN", "UNDECIDED",
-    "Bounds", "Certificates", "Competitors", "Method", "certify", "certify_each",
-    "certify_masses", "default_competitors", "hoped", "share_of_alpha", "take", "unlisted_mass",
-]  # fmt: skip

@@ -19,7 +19,7 @@ from rsuq_cli.certificates.radii import stays_above_half
 Competitors = Literal["merged", "class-wise", "auto"]
 COMPETITORS: tuple[Competitors, ...] = ("merged", "class-wise", "auto")
 # Standard, CC, NCL and stays-uncertain: what one certificate prints, and what --family-wise splits alpha over.
-GUARANTEES = 4
+STATEMENTS = 4
 
 
 def share_of_alpha(alpha: float, family_size: int) -> float:

@@ -20,6 +20,8 @@ Amounts = npt.NDArray[Any]  # counts (integers) or masses (floats)
 
 # With more competitors than this, the strongest of the selection get a bound each and all the others one together.
 MOST_GROUPS = 10
+# Masses that sum to one sum to no less than this below it, whatever their number.
+_MASS_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -111,3 +113,9 @@ def without_rejection(
         return found
     against = np.asarray(unanswered)
     return replace(found, rivals=found.rivals + against[..., None], largest=found.largest + against)
+
+
+def unlisted_mass(listed: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Returns what masses that sum to `listed` leave of one, 0 where that is no more than rounding."""
+    rest = 1.0 - np.asarray(listed, dtype=np.float64)
+    return np.where(rest > _MASS_ROUNDING, rest, 0.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import betainc
 
-from rsuq_cli.certificates.certificate import Method
+from rsuq_cli.certificates.method import Method
 
 
 def certain_again(method: Method, n0: int, n: int, mass: float) -> float | None:

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rsuq_cli.certificates.anytime import looks
-from rsuq_cli.certificates.certificate import Method, certify, hoped
+from rsuq_cli.certificates.certificate import certify, hoped
 from rsuq_cli.certificates.evidence import Counts
+from rsuq_cli.certificates.method import Method
 
 GuaranteeName = Literal["standard", "cc", "ncl"]
 GUARANTEE_NAMES: tuple[GuaranteeName, ...] = get_args(GuaranteeName)

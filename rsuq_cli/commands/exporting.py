@@ -35,7 +35,7 @@ def export(
     """Export the certificate of every input of a run."""
     from rsuq_cli.console import destination
     from rsuq_cli.formats import write_records
-    from rsuq_cli.reports.logs import log_lines
+    from rsuq_cli.reports.certification_log import log_lines
     from rsuq_cli.results.database import open_for_reading
     from rsuq_cli.results.inputs import stream_inputs
     from rsuq_cli.results.runs import run_row

@@ -20,8 +20,9 @@ import torch
 from rsuq_cli.auditing.attack import Attacker, Ball, Candidate
 from rsuq_cli.auditing.judge import Verdict, claimed_mass, is_hopeless, judge, least_mass, masses_of
 from rsuq_cli.auditing.statement import GUARANTEES, Masses, Statement
-from rsuq_cli.certificates.certificate import Method, certify
+from rsuq_cli.certificates.certificate import certify
 from rsuq_cli.certificates.evidence import MeasureEdges, decode, float32_floor
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.datasets.dataset import Split
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.results.audits import evidence_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rsuq_cli.certificates.certificate import Method
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.subset import Subset, subset
 from rsuq_cli.errors import BadInput

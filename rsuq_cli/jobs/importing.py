@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rsuq_cli.certificates.certificate import Method
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.logs import CertifyLog, LogRow, check_radii, check_size, read_log, rounding
 from rsuq_cli.results.database import Database, open_for_writing

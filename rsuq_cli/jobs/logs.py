@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from scipy.special import ndtr
 
-from rsuq_cli.certificates.certificate import Method
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.errors import BadInput
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")

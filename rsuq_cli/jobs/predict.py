@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from rsuq_cli.auditing.judge import claimed_mass
-from rsuq_cli.certificates.certificate import NOBODY, Method
+from rsuq_cli.certificates.certificate import NOBODY
 from rsuq_cli.certificates.evidence import MeasureEdges, float32_floor
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.certificates.repeated import certain_again
 from rsuq_cli.certificates.stopping import Stopping
 from rsuq_cli.datasets.dataset import Dataset

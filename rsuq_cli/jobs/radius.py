@@ -13,18 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from rsuq_cli.certificates.certificate import (
-    DECISIONS,
-    GUARANTEES,
-    Certificates,
-    Method,
-    certify,
-    certify_masses,
-    default_competitors,
-    unlisted_mass,
-)
+from rsuq_cli.certificates.certificate import DECISIONS, Certificates, certify, certify_masses
 from rsuq_cli.certificates.evidence import Counts
-from rsuq_cli.certificates.outcomes import choose
+from rsuq_cli.certificates.method import STATEMENTS, Method, default_competitors
+from rsuq_cli.certificates.outcomes import choose, unlisted_mass
 from rsuq_cli.errors import BadInput
 from rsuq_cli.run.request import check_alpha, check_method, check_sigma
 
@@ -98,7 +90,7 @@ def single_certificate(request: RadiusRequest) -> dict[str, Any]:
     """Returns the certificate with its settings, by the names of the JSON output; an unbounded radius is None."""
     rule: Any = request.rule
     competitors: Any = request.competitors or default_competitors(rule)
-    method = Method(request.sigma, request.alpha, rule, competitors, GUARANTEES if request.family_wise else 1)
+    method = Method(request.sigma, request.alpha, rule, competitors, STATEMENTS if request.family_wise else 1)
     certificate = _of_masses(request, method) if request.masses else _of_counts(request, method)
     n = None if request.masses else int(request.total)
     return {

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, UnknownThreshold
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.errors import BadInput, RunIncomplete
 from rsuq_cli.readings.pages import Plan
 from rsuq_cli.readings.request import RescoreRequest

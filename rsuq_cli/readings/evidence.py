@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, UnknownThreshold
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.readings.pages import Plan, certificates, pages
 from rsuq_cli.readings.scoring import stored_certificates
 from rsuq_cli.readings.totals import Array, Counter, Integers, Totals

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.errors import DatabaseError
 from rsuq_cli.readings.pages import decoded
 from rsuq_cli.readings.scoring import Scored, sample_rows

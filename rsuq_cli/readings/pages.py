@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.certificate import Certificates, Method, certify_each
+from rsuq_cli.certificates.certificate import Certificates, certify_each
 from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, counts_at_all, counts_at_some, decode
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.results.rows import EvidenceRow
 
 Integers = npt.NDArray[np.int64]

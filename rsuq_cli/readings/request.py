@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from rsuq_cli.certificates.certificate import GUARANTEES, Competitors, Method, default_competitors
 from rsuq_cli.certificates.guarantees import Rule
+from rsuq_cli.certificates.method import STATEMENTS, Competitors, Method, default_competitors
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.run.request import DEFAULT_COVERAGE, check_alpha, check_method
 from rsuq_cli.uncertainty.measures import measure_named
@@ -80,7 +80,7 @@ class RescoreRequest:
     def method(self, rule: Rule, sigma: float, certificates: int) -> Method:
         """Returns how votes become certificates; `certificates` is how many are printed for one input."""
         competitors = self.competitors or default_competitors(rule)
-        return Method(sigma, self.alpha, rule, competitors, GUARANTEES * certificates if self.family_wise else 1)
+        return Method(sigma, self.alpha, rule, competitors, STATEMENTS * certificates if self.family_wise else 1)
 
 
 def check_coverage(coverage: float) -> None:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.certificate import DECISIONS, Certificates, Method, certify
+from rsuq_cli.certificates.certificate import DECISIONS, Certificates, certify
 from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, stacked
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.certificates.stopping import Stopping
 from rsuq_cli.readings.pages import LabelledEvidence, pages
 from rsuq_cli.results.database import Database

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.definitions import CURVES, Measured, shares
 from rsuq_cli.certificates.intervals import Share, wilson_interval
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.errors import BadInput
 from rsuq_cli.readings.pages import Plan, certificates, pages
 from rsuq_cli.readings.request import Best

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rsuq_cli.certificates.certificate import share_of_alpha
+from rsuq_cli.certificates.method import share_of_alpha
 from rsuq_cli.results.figures import Figures
 
 _SETTINGS: dict[str, Callable[[Figures], str]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rsuq_cli.certificates.certificate import share_of_alpha
+from rsuq_cli.certificates.method import share_of_alpha
 from rsuq_cli.console import percent_text
 from rsuq_cli.reports.figures import acr_text
 from rsuq_cli.results.figures import Figures

@@ -7,26 +7,22 @@ wait for each other instead of failing. On failure the file stays as it was.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Connection, Engine, inspect, text
 
 from rsuq_cli.errors import DatabaseError
 from rsuq_cli.results import schema
-from rsuq_cli.results.failures import busy_timeout, explained, reachable
+from rsuq_cli.results.connections import engine_of
+from rsuq_cli.results.failures import explained, reachable
 from rsuq_cli.results.location import Location, database_url, locate
 from rsuq_cli.results.schema import SCHEMA_HEAD
-from rsuq_cli.spelling import spelled
 
 __all__ = [
     "SCHEMA_HEAD",
@@ -40,8 +36,6 @@ __all__ = [
     "open_for_writing",
     "upgrade",
 ]
-
-Mode = Literal["read", "write", "migrate"]
 
 
 class UpgradeResult(NamedTuple):
@@ -123,7 +117,7 @@ def open_for_writing(db: str | Path | None = None) -> Database:
     """
     upgrade(db)
     location = locate(db)
-    database = Database(location, _engine(location, "write"))
+    database = Database(location, engine_of(location, "write"))
     try:
         # Writes what is there already: a read-only file or a lasting lock is met here, not after hours of sampling.
         with database.transaction() as connection:
@@ -142,7 +136,7 @@ def open_for_reading(db: str | Path | None = None) -> Database:
     """
     location = locate(db)
     _require(location)
-    database = Database(location, _engine(location, "read"))
+    database = Database(location, engine_of(location, "read"))
     try:
         with database.read() as connection:
             revision = schema.revision_of(connection, location)
@@ -170,7 +164,7 @@ def open_for_lookup(db: str | Path | None = None) -> Iterator[Database | None]:
     with reachable(location):
         there = _exists(location)
     if there:
-        with Database(location, _engine(location, "read")) as database, database.read() as connection:
+        with Database(location, engine_of(location, "read")) as database, database.read() as connection:
             revision = schema.revision_of(connection, location)
         there = revision is not None
     if not there:
@@ -197,7 +191,7 @@ def upgrade(db: str | Path | None = None) -> UpgradeResult:
         is_new = not _exists(location)
         if location.path:
             location.path.parent.mkdir(parents=True, exist_ok=True)
-    database = Database(location, _engine(location, "migrate"))
+    database = Database(location, engine_of(location, "migrate"))
     try:
         if not is_new:
             with database.read() as connection:
@@ -220,7 +214,7 @@ def check(db: str | Path | None = None) -> CheckResult:
     """
     location = locate(db)
     _require(location)
-    with Database(location, _engine(location, "read")) as database, database.read() as connection:
+    with Database(location, engine_of(location, "read")) as database, database.read() as connection:
         revision = schema.revision_of(connection, location)
         tables = inspect(connection).get_table_names()
         counts = {name: connection.execute(text(f'SELECT COUNT(*) FROM "{name}"')).scalar_one() for name in tables}
@@ -288,93 +282,3 @@ def _remove_if_empty(path: Path) -> None:
         connection.execute("BEGIN EXCLUSIVE")
         if path.stat().st_size == 0:
             path.unlink()
-
-
-def _engine(location: Location, mode: Mode) -> Engine:
-    if location.path is None:
-        options = {"postgresql_readonly": True} if mode == "read" else {}
-        with reachable(location):
-            return create_engine(location.url, execution_options=options)
-    engine = create_engine(
-        "sqlite://", creator=partial(_connect, location.path, mode), poolclass=QueuePool, pool_size=8, max_overflow=8
-    )
-    event.listen(engine, "begin", _begin)
-    event.listen(engine, "before_cursor_execute", _with_texts_that_can_be_kept, retval=True)
-    return engine
-
-
-def _with_texts_that_can_be_kept(
-    connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
-) -> tuple[str, Any]:
-    """Spells what is no Unicode, such as paths of other bytes; many rows at once are counts and hold no such text."""
-    return statement, parameters if many else _kept(parameters)
-
-
-def _kept(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if value.isascii() else spelled(value)
-    if isinstance(value, Mapping):
-        return {name: _kept(one) for name, one in value.items()}
-    return type(value)(_kept(one) for one in value) if type(value) in (tuple, list) else value
-
-
-def _begin(connection: Connection) -> None:
-    # A deferred transaction that reads and then writes is refused at once when another writer was quicker, whatever the
-    # busy timeout; BEGIN IMMEDIATE takes the write lock first and waits for it.
-    connection.exec_driver_sql(connection.get_execution_options().get("rsuq_begin", "BEGIN"))
-
-
-def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.as_uri()}?{_access(path, mode)}",
-        uri=True,
-        timeout=busy_timeout(),  # PRAGMA busy_timeout: another writer's commit takes milliseconds, so wait for it.
-        isolation_level=None,  # The driver would begin transactions by itself, deferred and never for DDL.
-        check_same_thread=False,  # The pool hands a connection to one thread at a time.
-    )
-    try:
-        if mode == "write":
-            # Readers never wait for the writer, and a commit is one append to the log.
-            _use_log(connection)
-            # Off by default in SQLite for old files' sake; without it a deleted run would leave its rows behind.
-            connection.execute("PRAGMA foreign_keys = ON")
-            # With WAL this survives a killed process; only a power cut can undo the last commits, never corrupt.
-            connection.execute("PRAGMA synchronous = NORMAL")
-        if mode == "migrate":
-            # A batch migration drops a table and renames its successor; SQLite would refuse, for the sake of the views
-            # that name the table while it is away.
-            connection.execute("PRAGMA legacy_alter_table = ON")
-        if mode == "read":
-            # Reports scan large tables: reading through memory spares a copy of every page.
-            connection.execute("PRAGMA mmap_size = 1073741824")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _use_log(connection: sqlite3.Connection) -> None:
-    # While another program makes the same new database, SQLite refuses this at once, whatever the busy timeout.
-    deadline = time.monotonic() + busy_timeout()
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def _access(path: Path, mode: Mode) -> str:
-    if mode == "migrate":
-        return "mode=rwc"
-    if mode == "write":
-        return "mode=rw"
-    log = path.with_name(path.name + "-wal")
-    follows_ids = os.access in os.supports_effective_ids
-    if not os.access(path.parent, os.W_OK, effective_ids=follows_ids) and not (log.exists() and log.stat().st_size):
-        # SQLite needs a file beside the database to read a WAL database; on read-only media there can be none, and no
-        # writer either.
-        return "mode=ro&immutable=1"
-    return "mode=ro"

@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, text
 
-from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.definitions import CURVES, TERMS, numbers, shares
 from rsuq_cli.certificates.intervals import Share, wilson_interval
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.figures import SUMS, sums_of

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import delete, or_, select
 
+from rsuq_cli.results.columns import finite
 from rsuq_cli.results.database import Database
-from rsuq_cli.results.rows import CheckpointRow, finite
+from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.results.tables import Metric, OodScore, table_of
 from rsuq_cli.results.writer import CHECKPOINT, _insert_missing, checkpoint_row
 

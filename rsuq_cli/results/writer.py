@@ -16,6 +16,7 @@ import numpy as np
 from sqlalchemy import Connection, RowMapping, Table, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from rsuq_cli.results.columns import column_values, finite
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.numbering import next_number
 from rsuq_cli.results.rows import (
@@ -33,8 +34,6 @@ from rsuq_cli.results.rows import (
     SampleRow,
     Status,
     StoredEdges,
-    column_values,
-    finite,
 )
 from rsuq_cli.results.tables import (
     Audit,

@@ -11,15 +11,15 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from rsuq_cli.certificates.certificate import (
+from rsuq_cli.certificates.guarantees import RULES, Rule
+from rsuq_cli.certificates.method import (
     COMPETITORS,
-    GUARANTEES,
+    STATEMENTS,
     Competitors,
     Method,
     default_competitors,
     share_of_alpha,
 )
-from rsuq_cli.certificates.guarantees import RULES, Rule
 from rsuq_cli.certificates.stopping import GUARANTEE_NAMES, GuaranteeName, Stopping
 from rsuq_cli.datasets.names import parted
 from rsuq_cli.errors import BadInput, nearest
@@ -199,7 +199,7 @@ class CertifyRequest:
     def family_size(self) -> int:
         """What alpha is split over: 1, or with --family-wise all guarantees that are printed for one input."""
         scorings = len(self.measures) * max(1, len(self.wanted_coverages))
-        return GUARANTEES * scorings if self.family_wise else 1
+        return STATEMENTS * scorings if self.family_wise else 1
 
     @property
     def error_budget(self) -> float:

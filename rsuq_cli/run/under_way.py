@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import MeasureEdges, encode
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.results.database import Database, open_for_lookup
 from rsuq_cli.results.rows import EvidenceRow, RunHandle
 from rsuq_cli.results.writer import add_warnings, find_runs, finish_run, start_run

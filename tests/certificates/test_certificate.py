@@ -12,19 +12,16 @@ from scipy.stats import beta, binomtest, norm
 
 from rsuq_cli.certificates.certificate import (
     CERTAIN,
-    COMPETITORS,
-    GUARANTEES,
     NOBODY,
     UNCERTAIN,
     UNDECIDED,
     Certificates,
-    Method,
     certify,
     certify_masses,
-    default_competitors,
 )
 from rsuq_cli.certificates.evidence import Counts
 from rsuq_cli.certificates.guarantees import RULES
+from rsuq_cli.certificates.method import COMPETITORS, STATEMENTS, Method, default_competitors
 
 RADII = ("radius_standard", "radius_cc", "radius_ncl", "radius_uncertain")
 METHODS = [Method(0.5, 0.001, rule, competitors) for rule in RULES for competitors in COMPETITORS]
@@ -109,8 +106,8 @@ def test_renaming_the_classes_renames_the_certificate(classes: int, method: Meth
 @pytest.mark.parametrize("method", METHODS, ids=method_names)
 def test_family_wise_splits_alpha_over_the_guarantees(method: Method) -> None:
     selection, estimation = counts([[60, 10, 5]], [[15, 5, 5]]), counts([[6200, 900, 300]], [[1800, 500, 300]])
-    family = certify(selection, estimation, method._replace(family_size=GUARANTEES))
-    each = certify(selection, estimation, method._replace(alpha=method.alpha / GUARANTEES))
+    family = certify(selection, estimation, method._replace(family_size=STATEMENTS))
+    each = certify(selection, estimation, method._replace(alpha=method.alpha / STATEMENTS))
     plain = certify(selection, estimation, method)
     for name in RADII:
         assert getattr(family, name) == getattr(each, name)

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from rsuq_cli.certificates.certificate import CERTAIN, UNCERTAIN, UNDECIDED, Certificates, Method, certify
+from rsuq_cli.certificates.certificate import CERTAIN, UNCERTAIN, UNDECIDED, Certificates, certify
 from rsuq_cli.certificates.evidence import Counts
 from rsuq_cli.certificates.figures import Curve, figures, risk_coverage
+from rsuq_cli.certificates.method import Method
 
 Row = dict[str, Any]
 

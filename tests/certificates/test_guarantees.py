@@ -10,7 +10,7 @@ import truth
 from scipy.stats import binomtest
 
 from rsuq_cli.certificates.bounds import clopper_pearson_lower, clopper_pearson_upper
-from rsuq_cli.certificates.certificate import CERTAIN, UNCERTAIN, Certificates, Method, certify
+from rsuq_cli.certificates.certificate import CERTAIN, UNCERTAIN, Certificates, certify
 from rsuq_cli.certificates.evidence import Counts
 from rsuq_cli.certificates.guarantees import (
     Statement,
@@ -23,6 +23,7 @@ from rsuq_cli.certificates.guarantees import (
     rejection_wins,
     standard_statement,
 )
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.certificates.outcomes import Outcomes, choose, from_counts
 
 STATEMENTS: list[Statement] = [

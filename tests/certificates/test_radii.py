@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from rsuq_cli.certificates.certificate import Method, certify_masses
+from rsuq_cli.certificates.certificate import certify_masses
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.certificates.radii import (
     plurality_not_wrong,
     stays_above_half,

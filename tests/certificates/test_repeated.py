@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from rsuq_cli.certificates.certificate import CERTAIN, Method, certify
+from rsuq_cli.certificates.certificate import CERTAIN, certify
 from rsuq_cli.certificates.evidence import Counts
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.certificates.repeated import certain_again
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from rsuq_cli.certificates.bounds import clopper_pearson_lower
-from rsuq_cli.certificates.certificate import Method, certify
+from rsuq_cli.certificates.certificate import certify
 from rsuq_cli.certificates.evidence import Counts
+from rsuq_cli.certificates.method import Method
 
 SELECTION = Counts(np.array([90, 5]), np.array([93, 7]))
 ESTIMATION = Counts(np.array([900, 30]), np.array([930, 70]))

@@ -12,8 +12,9 @@ from scipy.special import ndtr, rel_entr
 from scipy.stats import binomtest
 
 from rsuq_cli.certificates.bounds import clopper_pearson_lower
-from rsuq_cli.certificates.certificate import UNDECIDED, Method, certify, certify_masses
+from rsuq_cli.certificates.certificate import UNDECIDED, certify, certify_masses
 from rsuq_cli.certificates.evidence import Counts
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.certificates.stopping import GUARANTEE_NAMES, Stopping
 
 PATHS = 20_000

@@ -342,7 +342,7 @@ class TestDatabase:
     ) -> None:
         # SQLite's own read-only mode, since root may write to any file.
         assert rsuq("db", "upgrade").exit_code == 0
-        monkeypatch.setattr("rsuq_cli.results.database._access", lambda path, mode: "mode=ro")
+        monkeypatch.setattr("rsuq_cli.results.connections._access", lambda path, mode: "mode=ro")
         for command in (("certify", *blobs.flags, "--n", 50), ("train", "--model", "mlp", "--epochs", 1)):
             assert "is read-only" in refusal(place, *command, exit_code=4)
 
@@ -397,16 +397,16 @@ class TestFullDisk:
 
     @staticmethod
     def allow(monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
-        from rsuq_cli.results import database
+        from rsuq_cli.results import connections
 
-        connect = database._connect
+        connect = connections._connect
 
         def cramped(path: Path, mode: Any) -> sqlite3.Connection:
             connection = connect(path, mode)
             connection.execute(f"PRAGMA max_page_count = {pages}")
             return connection
 
-        monkeypatch.setattr(database, "_connect", cramped)
+        monkeypatch.setattr(connections, "_connect", cramped)
 
     def test_before_the_first_table(self, place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
         self.allow(monkeypatch, 5)

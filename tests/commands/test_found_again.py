@@ -75,6 +75,7 @@ def certify(sample: Sample, *changed: Any) -> dict[str, Any]:
         (("--skip", 2), "skip", 2),
         (("--limit", 5), "subset_limit", 5),
         (("--noise", "grid"), "json_extract(configuration, '$.noise')", "grid"),
+        (("--views", 2), "json_extract(configuration, '$.predictor.views')", 2),
         (("--at-radius", 0.1), "json_extract(configuration, '$.stopping') IS NOT NULL", 1),
         (("--tolerance", 0.1), "json_extract(configuration, '$.stopping') IS NOT NULL", 1),
     ],
@@ -145,3 +146,37 @@ def test_another_attack_is_another_audit(sample: Sample, place: Place, changed: 
     assert rsuq("audit", 1, *spread(AUDIT | dict([changed]))).exit_code == 0
     assert query(place.database, f"SELECT {column} FROM audit ORDER BY id DESC LIMIT 1") == [(stored,)]
     assert query(place.database, "SELECT COUNT(*) FROM audit") == [(2,)]
+
+
+OOD: dict[str, object] = {"--sigma": 0.25, "--n0": 20, "--n": 60, "--seed": 0, "--limit": 6, "--ood": "noise:smooth"}
+
+
+def compare(sample: Sample, *changed: Any) -> int:
+    """Returns the run that a comparison is, with some settings changed."""
+    settings = OOD | dict(zip(changed[::2], changed[1::2], strict=True))
+    result = rsuq("ood", *sample.flags, *spread(settings), "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    return int(result.json[0]["run_id"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "column", "stored"),
+    [
+        (("--sigma", 0.3), "sigma", 0.3),
+        (("--n0", 30), "n0", 30),
+        (("--n", 61), "n", 61),
+        (("--seed", 1), "seed", 1),
+        (("--split", "calibration"), "split", "calibration"),
+        (("--limit", 5), "subset_limit", 5),
+        (("--views", 2), "json_extract(configuration, '$.predictor.views')", 2),
+        (("--ood", "constant"), "json_extract(configuration, '$.sets[1].name')", "constant"),
+    ],
+    ids=str,
+)
+def test_another_comparison_is_another_run(
+    sample: Sample, place: Place, changed: Any, column: str, stored: Any
+) -> None:
+    assert compare(sample) == 2
+    assert compare(sample, *changed) == 3
+    assert query(place.database, f"SELECT {column} FROM run WHERE id = 3") == [(stored,)]
+    assert (compare(sample), compare(sample, *changed)) == (2, 3)

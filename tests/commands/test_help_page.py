@@ -14,8 +14,8 @@ from commandline import ANSI, rsuq
 from made_up import made_up_run
 
 from rsuq_cli.app import app
-from rsuq_cli.certificates.certificate import COMPETITORS
 from rsuq_cli.certificates.guarantees import RULES
+from rsuq_cli.certificates.method import COMPETITORS
 from rsuq_cli.commands import options
 from rsuq_cli.commands.examples import EXAMPLES
 from rsuq_cli.datasets import catalogue, ood_sets

@@ -14,8 +14,8 @@ from made_up import imported_run, made_up_run
 from scipy.special import betainc, betaincinv, ndtri
 
 from rsuq_cli.certificates import bounds
-from rsuq_cli.certificates.certificate import Method
 from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, encode
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.readings.mending import wrong_certificates
 from rsuq_cli.readings.pages import LabelledEvidence
 from rsuq_cli.readings.scoring import Scored, sample_rows

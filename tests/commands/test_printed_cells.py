@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from commandline import rsuq
+from commandline import query, rsuq
 from made_up import imported_run, made_up_run
+from samples import write_blobs
 
 from rsuq_cli.reports.audit import audit_table
 from rsuq_cli.results.audits import AuditSummary
 from rsuq_cli.results.database import open_for_writing
+from rsuq_cli.results.rows import NewCheckpoint
+from rsuq_cli.results.writer import record_checkpoint
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -207,9 +210,9 @@ def tables(text: str) -> list[Record]:
     return rows
 
 
-def check(expected: dict[str, Cell], *flags: object) -> list[Record]:
+def check(expected: dict[str, Cell], *flags: object, command: str = "report") -> list[Record]:
     """Compares every cell of a view with the record; returns the cells."""
-    shown, records = (rsuq("report", *flags, "--format", style) for style in ("markdown", "json"))
+    shown, records = (rsuq(*command.split(), *flags, "--format", style) for style in ("markdown", "json"))
     assert (shown.exit_code, records.exit_code) == (0, 0), shown.stderr
     rows = tables(shown.stdout)
     assert len(rows) == len(records.json) > 0
@@ -251,6 +254,116 @@ def test_single_inputs() -> None:
 
 def test_pairs() -> None:
     distinct(check(PAIRED, "--paired", 1, 6, "--radii", "0,0.1,0.25"), tuple(PAIRED)[2:])
+
+
+SWEPT: dict[str, Cell] = {title: COMPARISON[title] for title in COMPARISON if title not in ("scoring", "abstain %")} | {
+    "run": plain("run_id"),
+    "inputs": count("inputs"),
+    "answered %": percent("sample_coverage"),
+    "candidates": count("candidates"),
+    "on the half that chose": lambda r: (
+        f"{100 * r['value_there']:.2f} %" if r["best"] == "gain" else f"{r['value_there']:.4f}"
+    ),
+}
+CERTIFIED = ("ACR standard", "ACR CC", "ACR NCL", "gain %", "CC cost %")
+
+
+@pytest.mark.parametrize("best", ["gain", "acr_ncl", "acr_cc"])
+def test_the_best_thresholds(best: str) -> None:
+    rows = check(SWEPT, 1, "--best", best, "--uncertainty", "margin", "--uncertainty", "entropy", command="rescore")
+    if best != "acr_cc":  # which is largest where nothing is rejected, and all radii are the same
+        distinct(rows, CERTIFIED)
+
+
+def test_thresholds_that_are_stored_anew() -> None:
+    distinct(check(COMPARISON, 1, "--uncertainty", "margin", "--coverage", 0.8, command="rescore"), CERTIFIED)
+
+
+def test_every_threshold_of_a_sweep() -> None:
+    distinct(check(SWEPT, 1, "--sweep", command="rescore"), (*CERTIFIED, "coverage %", "answered %"))
+
+
+RUNS: dict[str, Cell] = {
+    "run": plain("id"),
+    "name": lambda r: r["name"] or "",
+    "tags": lambda r: ", ".join(r["tags"]),
+    "kind": plain("kind"),
+    "model": plain("model"),
+    "data": plain("dataset"),
+    "σ": plain("sigma"),
+    "n": count("n"),
+    "inputs": lambda r: f"{r['finished']:,}/{r['inputs']:,}",
+    "status": lambda r: "running, or killed" if r["status"] == "running" else r["status"],
+    "ago": lambda r: "0 s",
+}
+MODELS: dict[str, Cell] = {
+    "id": plain("id"),
+    "name": lambda r: r["name"] or "",
+    "tags": lambda r: ", ".join(r["tags"]),
+    "model": plain("model"),
+    "data": plain("dataset"),
+    "σ": plain("sigma"),
+    "objective": plain("objective"),
+    "clean %": percent("accuracy_clean", 1),
+    "noisy %": percent("accuracy_noisy", 1),
+    "runs": lambda r: str(len(r["runs"])),
+    "ago": lambda r: "0 s",
+}
+
+
+@pytest.fixture
+def _just_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the tests took, what they made is new."""
+    for module in ("runs", "models"):
+        monkeypatch.setattr(f"rsuq_cli.reports.{module}.age_text", lambda written, moment: "0 s")
+
+
+@pytest.mark.usefixtures("_just_now")
+def test_the_list_of_runs() -> None:
+    rsuq("runs", "name", 1, "first")
+    distinct(check(RUNS, command="runs"), ("run", "kind", "model", "data", "σ", "n", "inputs"))
+
+
+@pytest.mark.usefixtures("_just_now")
+def test_the_list_of_checkpoints(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = place.work / "models.db"
+    with open_for_writing(path) as db:
+        for at, (model, sigma) in enumerate((("cnn", 0.25), ("mlp", 0.5))):
+            number = record_checkpoint(
+                db,
+                NewCheckpoint(model, "digits", sigma, "gaussian", f"{at}.pt", f"{at:064d}", 0.9 - at / 10, 0.7, {}),
+            )
+            for seed in range(2 * at + 1):
+                made_up_run(db, model=model, inputs=range(3), seed=seed, checkpoint_id=number)
+    monkeypatch.setenv("RSUQ_DB", str(path))
+    distinct(check(MODELS, command="models"), ("id", "model", "σ", "clean %", "noisy %", "runs"))
+
+
+def test_scores_of_detection_stand_under_their_sets(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of the database, not a record made of them, are what the tables are held to."""
+    sample = write_blobs(place.work)
+    monkeypatch.setenv("RSUQ_DB", str(place.work / "ood.db"))
+    sets = ("noise:smooth", "constant")
+    made = rsuq("ood", *sample.flags, *(part for one in sets for part in ("--ood", one)), "--n", 60, "--limit", 6)
+    assert made.exit_code == 0, made.stderr
+    statement = "SELECT name, ood_set, score, value FROM metric WHERE radius IS NULL"
+    metrics = {tuple(key): value for *key, value in query(place.work / "ood.db", statement)}
+    text = rsuq("report", "--ood", "--details", "--format", "markdown").stdout
+    (head,) = [line for line in text.splitlines() if line.startswith("| score | noise:smooth")]
+    titles = [cell.strip() for cell in head.strip("|").split("|")]
+    compared = 0
+    for line in text[text.index(head) :].splitlines()[2:]:
+        if not line.startswith("|"):
+            break
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for title, cell, following in zip(titles[1:], cells[1:], [*cells[2:], ""], strict=True):
+            name = title.partition(" ")[0]
+            if name in sets:
+                assert cell.startswith(f"{100 * metrics['auroc', name, cells[0]]:.1f}")
+                assert following == f"{100 * metrics['fpr95', name, cells[0]]:.1f}"
+                compared += 1
+    assert compared >= 2 * 12
+    assert len({value for (name, *_), value in metrics.items() if name == "auroc"}) > 3
 
 
 def test_audits() -> None:

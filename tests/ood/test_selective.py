@@ -7,8 +7,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from rsuq_cli.certificates.certificate import Method, certify
+from rsuq_cli.certificates.certificate import certify
 from rsuq_cli.certificates.evidence import Counts
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.ood.selective import COVERAGES, certified_risk, selective
 
 

@@ -10,9 +10,10 @@ import pytest
 from made_up import imported_run, made_up_run
 from sqlalchemy import text
 
-from rsuq_cli.certificates.certificate import Method, certify
+from rsuq_cli.certificates.certificate import certify
 from rsuq_cli.certificates.evidence import Counts, counts_at, decode
 from rsuq_cli.certificates.figures import figures as figures_of
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.readings.evidence import Detail, Reading, reading_keys, readings
 from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.figures import figures

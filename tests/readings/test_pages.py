@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rsuq_cli.certificates.certificate import Method, certify
+from rsuq_cli.certificates.certificate import certify
 from rsuq_cli.certificates.evidence import Histogram, MeasureEdges, Unanswered, encode
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.readings.pages import Plan, certificates, pages
 from rsuq_cli.results.rows import EvidenceRow
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rsuq_cli.certificates.certificate import DECISIONS, Method, certify
+from rsuq_cli.certificates.certificate import DECISIONS, certify
 from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, UnknownThreshold, decode, encode
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.readings.pages import LabelledEvidence
 from rsuq_cli.readings.scoring import Scored, sample_rows
 from rsuq_cli.results.rows import SampleRow

@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pytest
 from made_up import made_up_run
 
-from rsuq_cli.certificates.certificate import Method, certify
+from rsuq_cli.certificates.certificate import certify
 from rsuq_cli.certificates.evidence import Counts, MeasureEdges, counts_at, decode
 from rsuq_cli.certificates.figures import figures as figures_of
 from rsuq_cli.certificates.guarantees import Rule
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.rescore import store_scorings, sweep_points
 from rsuq_cli.readings.pages import Plan

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsuq_cli.certificates.certificate import Certificates, Method, certify
+from rsuq_cli.certificates.certificate import Certificates, certify
 from rsuq_cli.certificates.evidence import Counts
 from rsuq_cli.certificates.figures import figures, risk_coverage
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.readings.totals import Counter, Totals
 
 RADII = np.array([0.0, 0.1, 0.2, 0.35, 0.6])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsuq_cli.certificates.certificate import Method
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.inputs import SAMPLE_COLUMNS, ceiling_shares, per_class, stream_inputs, where_inputs

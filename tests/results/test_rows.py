@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rsuq_cli.results.rows import NewCheckpoint, SampleRow, column_values
+from rsuq_cli.results.columns import column_values
+from rsuq_cli.results.rows import NewCheckpoint, SampleRow
 
 FLOATS = [f.name for f in dataclasses.fields(SampleRow) if f.type == "float"]
 WHOLE = [f.name for f in dataclasses.fields(SampleRow) if f.type == "int"]

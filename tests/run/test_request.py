@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from rsuq_cli.certificates.certificate import Method
+from rsuq_cli.certificates.method import Method
 from rsuq_cli.errors import BadInput
 from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 

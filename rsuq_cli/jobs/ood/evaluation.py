@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.certificate import CERTAIN, UNCERTAIN, Certificates, Method, certify, share_of_alpha
+from rsuq_cli.certificates.certificate import CERTAIN, UNCERTAIN, Certificates, certify
 from rsuq_cli.certificates.intervals import wilson_interval
+from rsuq_cli.certificates.method import Method, share_of_alpha
 from rsuq_cli.jobs.ood.evidence import Rejection, SideEvidence, bounded
+from rsuq_cli.ood.certainty import Estimate, delong, percentile, rate, resample_weights
 from rsuq_cli.ood.certified import Bounds, guaranteed, mean_bounds, no_class_bounds, rejected_bounds
-from rsuq_cli.ood.intervals import Estimate, delong, percentile, rate, resample_weights
 from rsuq_cli.ood.metrics import Metrics, weighted_metrics
 from rsuq_cli.ood.scores import CLEAN, MEAN, NO_CERTAIN_CLASS, NO_CLASS, UNCERTAIN_MASS, is_clean
 from rsuq_cli.ood.selective import COVERAGES, certified_risk, selective

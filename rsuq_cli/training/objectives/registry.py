@@ -51,10 +51,11 @@ def _published(kind: Any, sigma: float | None) -> Mapping[str, Value]:
 def parameters_of(objective: UnderNoise) -> dict[str, Value]:
     """Returns every parameter of an objective, also those at their defaults.
 
-    One noise for every image is what there was before there could be several, and no parameter.
+    One noise for every image is what there was before there could be several, and no parameter where it is the default.
     """
     every = {field.name: getattr(objective, field.name) for field in fields(objective)}
-    return {name: value for name, value in every.items() if (name, value) != ("noises", 1)}
+    usual = type(objective).noises == 1 and not any("noises" in one for one in objective.published.values())
+    return {name: value for name, value in every.items() if not (usual and (name, value) == ("noises", 1))}
 
 
 def assignments(written: Sequence[str]) -> dict[str, Value]:

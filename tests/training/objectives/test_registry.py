@@ -89,6 +89,16 @@ def test_a_new_file_is_an_objective() -> None:
     assert TrainSettings(0.25, 1, objective="several-draws").recorded()["parameters"] == defaults
 
 
+@pytest.mark.parametrize("name", objective_names())
+@pytest.mark.parametrize("noises", [1, 3])
+@pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0])
+def test_what_is_recorded_makes_the_same_objective_again(name: str, noises: int, sigma: float) -> None:
+    objective = objective_named(name, {"noises": noises}, sigma=sigma)
+    settings = TrainSettings(sigma, 1, objective=name, parameters={"noises": noises})
+    assert objective_named(name, settings.parameters, sigma=sigma) == objective
+    assert objective.noises == noises
+
+
 def test_what_has_no_parameters_is_recorded_as_before() -> None:
     assert "parameters" not in TrainSettings(0.25, 1).recorded()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rsuq_cli.ood.intervals import delong, percentile, rate, resample_weights
+from rsuq_cli.ood.certainty import delong, percentile, rate, resample_weights
 from rsuq_cli.ood.metrics import weighted_metrics
 
 
