@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -319,7 +322,11 @@ def _just_now(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_just_now")
-def test_the_list_of_runs() -> None:
+def test_the_list_of_runs(database: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = shutil.copy(database, place.work / "runs.db")
+    with closing(sqlite3.connect(path)) as connection, connection:  # one that is not complete
+        connection.execute("DELETE FROM evidence WHERE run_id = 2 AND input_index > 20")
+    monkeypatch.setenv("RSUQ_DB", str(path))
     rsuq("runs", "name", 1, "first")
     distinct(check(RUNS, command="runs"), ("run", "kind", "model", "data", "σ", "n", "inputs"))
 
