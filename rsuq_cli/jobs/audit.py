@@ -20,11 +20,11 @@ import torch
 from rsuq_cli.auditing.attack import Attacker, Ball, Candidate
 from rsuq_cli.auditing.judge import Verdict, claimed_mass, is_hopeless, judge, least_mass, masses_of
 from rsuq_cli.auditing.statement import GUARANTEES, Masses, Statement
-from rsuq_cli.certificates.certificate import certify
-from rsuq_cli.certificates.evidence import MeasureEdges, decode, float32_floor
+from rsuq_cli.certificates.evidence import MeasureEdges, float32_floor
 from rsuq_cli.certificates.method import Method
 from rsuq_cli.datasets.dataset import Split
 from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.readings.pages import Plan, certificates, pages
 from rsuq_cli.results.audits import evidence_of
 from rsuq_cli.results.database import Database, open_for_reading, open_for_writing
 from rsuq_cli.results.exhibits import certificate_columns
@@ -211,10 +211,12 @@ class _Audit:
         ).of_run(self.opened.run.configuration)
         found: dict[tuple[int, str], float] = {}
         inputs = [int(columns["input_index"][row]) for row in chosen]
-        for row in evidence_of(self.db, self.opened.run.id, inputs):
-            histogram = decode(row.counts, {measure})[measure]
-            bounds = certify(histogram.votes(0, at), histogram.votes(1, at), method).bounds
-            found |= {(row.input_index, g): float(bounds[g].lower) for g in GUARANTEES}
+        plan = Plan(measure, edges, np.array([at]), method)
+        for page in pages(evidence_of(self.db, self.opened.run.id, inputs), {measure}):
+            for _, read in certificates(page, [plan]):
+                for g in GUARANTEES:
+                    lower = read.bounds[g].lower[:, 0]
+                    found |= {(int(index), g): float(one) for index, one in zip(page.inputs, lower, strict=True)}
         return found
 
     def _judged(self, targets: Sequence[_Target], n: int, alpha: float) -> Iterator[list[AuditBallRow]]:
