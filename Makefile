@@ -9,6 +9,7 @@ test:
 
 slow:
 	pytest -m slow
+	pytest -m hypothesis --hypothesis-profile=thorough
 
 lint:
 	ruff check .

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from browser import ABSENT
 from commandline import rsuq
@@ -19,6 +20,12 @@ from rsuq_cli.results.database import Database, open_for_writing
 # must sum in the same order as the test itself, or their weights differ in the last bit.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+# What a property test tries in the fast suite; `.ci/run` gives all of them the full number, by
+# `-m hypothesis --hypothesis-profile=thorough`. A test that states its own number keeps it.
+hypothesis.settings.register_profile("quick", max_examples=25)
+hypothesis.settings.register_profile("thorough", max_examples=100)
+hypothesis.settings.load_profile("quick")
 
 # Each worker imports torch, so many of them cost more memory than they save time.
 MOST_WORKERS = 8
