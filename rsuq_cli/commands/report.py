@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -59,6 +60,10 @@ def report(
     at_ceiling: Annotated[
         bool, options.view("--at-ceiling", help="How many radii are as large as n allows, and so measure n.")
     ] = False,
+    masses: Annotated[
+        bool,
+        options.view("--masses", help="The masses behind the radii, gains beside the average, and the hardest inputs."),
+    ] = False,
     inputs: Annotated[bool, options.view("--inputs", help="One row for each input.")] = False,
     only: Annotated[
         str | None,
@@ -113,6 +118,7 @@ def report(
             "--paired": paired,
             "--per-class": per_class,
             "--at-ceiling": at_ceiling,
+            "--masses": masses,
             "--inputs": inputs,
             "--by": by,
             "--ood": ood,
@@ -122,7 +128,7 @@ def report(
     if pictures.wanted:
         _one_view(
             {"--plot and --html": True, "--paired": paired, "--per-class": per_class, "--at-ceiling": at_ceiling,
-             "--inputs": inputs, "--ood": ood}
+             "--masses": masses, "--inputs": inputs, "--ood": ood}
         )  # fmt: skip
     pictures.check()
     if (only is not None or limit is not None) and not inputs:
@@ -152,6 +158,8 @@ def report(
             layout = Layout([per_class_table(figures_by_class(results, selection))], [])
         elif at_ceiling:
             layout = Layout([ceiling_table(ceiling_shares(results, selection))], [])
+        elif masses:
+            layout = Layout(_masses(results, _found(results, selection, sort, radii)), [])
         elif ood or _only_ood(results, selection):
             found = _detection(results, selection, machine=is_machine(format), details=details, intervals=intervals)
             if not found:
@@ -225,6 +233,13 @@ def _detection(
         return []
     view = View(ood_runs(results, runs=chosen))
     return [record_table(view)] if machine else people_tables(view, details=details, intervals=intervals)
+
+
+def _masses(results: Database, found: Sequence[Figures]) -> list[Table]:
+    from rsuq_cli.readings.masses import masses_of
+    from rsuq_cli.reports.masses import masses_tables
+
+    return masses_tables(masses_of(results, found))
 
 
 def _found(results: Database, selection: Selection, sort: str | None, radii: str | None) -> list[Figures]:

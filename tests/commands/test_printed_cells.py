@@ -259,6 +259,31 @@ def test_pairs() -> None:
     distinct(check(PAIRED, "--paired", 1, 6, "--radii", "0,0.1,0.25"), tuple(PAIRED)[2:])
 
 
+def test_masses() -> None:
+    shown, records = (
+        rsuq("report", 1, 2, "--masses", "--radii", "0,0.1", "--format", style) for style in ("markdown", "json")
+    )
+    every = tables(shown.stdout)
+    gains, masses = ([row for row in every if title in row] for title in ("median NCL", "mass"))
+    by_scoring = {str(record["scoring_id"]): record for record in records.json}
+    assert len(gains) == len(by_scoring) > 1
+    for row in gains:
+        record = by_scoring[row["scoring"]]
+        for place, radius in enumerate((0, 0.1)):
+            assert row[f"gain r = {radius:g}"] == f"{100 * record['gain_at'][place]['value']:+.2f}"
+        for title, cell in (
+            ("median standard", fixed("median_standard")), ("median NCL", fixed("median_ncl")),
+            ("gain in median %", percent("gain_in_median")), ("hardest ¼ %", percent("hardest_right")),
+        ):  # fmt: skip
+            assert row[title] == cell(record)
+    names = {"p: votes": "p_own", "q: certain votes": "q_own", "1 - q of others": "q_not_wrong"}
+    assert len(masses) == 3 * len(gains)
+    for row in masses:
+        quantiles = by_scoring[row["scoring"]][names[row["mass"]]]
+        assert [row[f"{100 * float(share):g} %"] for share in quantiles] == [f"{q:.4f}" for q in quantiles.values()]
+    distinct(masses, ("10 %", "25 %", "50 %", "75 %", "90 %"))
+
+
 SWEPT: dict[str, Cell] = {title: COMPARISON[title] for title in COMPARISON if title not in ("scoring", "abstain %")} | {
     "run": plain("run_id"),
     "inputs": count("inputs"),
