@@ -59,7 +59,9 @@ def main() -> None:
         ratios = sorted(own / plain for own, plain in zip(times[name], times["gaussian"], strict=True))
         rate = given.batch / statistics.median(times[name])
         spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-        print(f"{name:<12} {rate:>9,.0f}  {statistics.median(ratios):>15.2f}  {spread:<14}  {objective.passes:g}")
+        print(
+            f"{name:<12} {rate:>9,.0f}  {statistics.median(ratios):>15.2f}  {spread:<14}  {objective.passes(SIGMA):g}"
+        )
 
 
 if __name__ == "__main__":

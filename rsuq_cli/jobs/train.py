@@ -271,9 +271,10 @@ def _train(ready: Prepared, watcher: Watcher) -> TrainResult:
     images = len(dataset.indices("train"))
     watcher.say(f"training on {images:,} inputs for {settings.epochs} epochs at sigma {settings.sigma:g} on {device}")
     objective = objective_named(settings.objective, settings.parameters, sigma=settings.sigma)
-    if settings.parameters or objective.passes != 1:
+    cost = objective.passes(settings.sigma)
+    if settings.parameters or cost != 1:
         told = ", ".join(f"{name} {_shown_value(value)}" for name, value in parameters_of(objective).items())
-        watcher.say(f"{settings.objective} ({told}): a step costs about {objective.passes:g} plain ones")
+        watcher.say(f"{settings.objective} ({told}): a step costs about {cost:g} plain ones")
     steps_done, note = 0, ""
 
     def on_step(progress: StepProgress) -> None:

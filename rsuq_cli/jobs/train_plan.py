@@ -11,6 +11,7 @@ from rsuq_cli.jobs.trained import Trained, trained_already
 from rsuq_cli.results.checkpoints import list_checkpoints
 from rsuq_cli.results.database import open_for_lookup
 from rsuq_cli.run.watcher import Watcher
+from rsuq_cli.training.objectives.registry import objective_named
 from rsuq_cli.training.resume import load_state
 
 
@@ -20,7 +21,8 @@ class TrainPlan:
 
     `finished_epochs` are kept of an interrupted one, which goes on after them where network and data are what they
     were; `seconds` is what the rest takes by them, None where there are none. `checkpoints` are those that there are
-    for the same model, data and sigma, `trained` the one that this very training made: it would be shown.
+    for the same model, data and sigma, `trained` the one that this very training made: it would be shown. A step costs
+    `plain_steps` of those of the Gaussian objective.
     """
 
     model: str
@@ -33,6 +35,7 @@ class TrainPlan:
     seconds: float | None
     checkpoints: tuple[int, ...]
     trained: int | None
+    plain_steps: float
 
 
 def train_plan(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> TrainPlan:
@@ -40,6 +43,8 @@ def train_plan(request: TrainRequest, database: str | Path | None, watcher: Watc
     ready = prepared(request, database, watcher)
     state = load_state(ready.resume_file) if ready.resume_file.exists() and not request.fresh else None
     history = state.history if state else ()
+    settings = ready.training.settings
+    objective = objective_named(settings.objective, settings.parameters, sigma=settings.sigma)
     mean = sum(one.seconds for one in history) / len(history) if history else None
     with open_for_lookup(database) as db:
         known = [] if db is None else list_checkpoints(db)
@@ -52,11 +57,12 @@ def train_plan(request: TrainRequest, database: str | Path | None, watcher: Watc
         model=model,
         dataset=ready.training.name,
         inputs=len(ready.training.dataset.indices("train")),
-        settings=ready.training.settings.recorded(),
+        settings=settings.recorded(),
         device=str(ready.device),
         folder=str(ready.folder),
         finished_epochs=len(history),
-        seconds=None if mean is None or trained.checkpoint else mean * (ready.training.settings.epochs - len(history)),
+        seconds=None if mean is None or trained.checkpoint else mean * (settings.epochs - len(history)),
         checkpoints=tuple(same),
         trained=trained.checkpoint.id if trained.checkpoint else None,
+        plain_steps=objective.passes(settings.sigma),
     )

@@ -66,6 +66,8 @@ def trained_already(db: Database, training: Training) -> Trained:
         # A checkpoint that began with drawn weights, or did not average them, does not say so.
         wanted = training.settings
         began_otherwise = (known.get("init", ""), known.get("ema", 0)) != (wanted.init, wanted.ema)
+        # Nor does a training whose objective has no parameters; one that has some is another.
+        began_otherwise |= bool(known.get("parameters")) and not wanted.parameters
         if "epochs" not in known or of_other_settings or began_otherwise or not _may_be_of(row, training):
             continue
         begun_with = begun_with or training.begun_with()

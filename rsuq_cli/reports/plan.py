@@ -78,6 +78,7 @@ def train_plan_sheet(plan: TrainPlan) -> Sheet:
     lines = [
         ("model", plan.model), ("data set", f"{plan.dataset}, {plan.inputs:,} training inputs"),
         *((_TRAINING.get(name, name.replace("_", " ")), _spelled(value)) for name, value in plan.settings.items()),
+        ("a step costs", None if plan.plain_steps == 1 else f"about {plan.plain_steps:g} plain ones"),
         ("device", plan.device), ("checkpoint in", plan.folder),
         ("state", shown if plan.trained is not None else begun if plan.finished_epochs else "a new training"),
         ("time", None if plan.seconds is None else f"about {duration_text(plan.seconds)} for the other epochs"),

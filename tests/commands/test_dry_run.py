@@ -139,6 +139,15 @@ def test_train_plans_and_says_what_there_is(place: Place) -> None:
     assert refused(rsuq("train", "--model", "nosuch", "--dry-run")) == refused(rsuq("train", "--model", "nosuch"))
 
 
+def test_what_a_step_costs_is_said_beforehand() -> None:
+    flags = ("train", "--model", "mlp", "--sigma", 0.5, "--objective", "reject", "--set", "base=smoothadv", "--dry-run")
+    # Four noises of its own, and eight under each of ten steps of the attack and one of training.
+    assert rsuq(*flags, "--format", "json").json["plain_steps"] == 4 + 88
+    assert "about 92 plain ones" in rsuq(*flags).stdout
+    assert "plain ones" not in rsuq("train", "--model", "mlp", "--dry-run").stdout
+    assert "there is no objective 'smoothad'" in refused(rsuq(*flags[:-2], "base=smoothad", "--dry-run"))
+
+
 def test_train_says_how_far_an_interrupted_one_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("train", "--model", "mlp", "--epochs", 3)
     with monkeypatch.context() as interrupting:

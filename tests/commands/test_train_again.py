@@ -116,6 +116,14 @@ def test_changed_data_are_trained_on_anew(blobs: Sample, change: Callable[[dict[
     assert "trained already: checkpoint 2" in train(*blobs.flags, "--epochs", 1).stderr
 
 
+def test_a_training_with_parameters_is_not_shown_for_one_without(blobs: Sample) -> None:
+    train(*blobs.flags, "--epochs", 1, "--set", "noises=4")
+    assert number(train(*blobs.flags, "--epochs", 1)) == 2
+    assert SHOWN in train(*blobs.flags, "--epochs", 1, "--set", "noises=4").stderr
+    assert "trained already: checkpoint 2" in train(*blobs.flags, "--epochs", 1).stderr
+    assert "trained already: checkpoint 2" in train(*blobs.flags, "--epochs", 1, "--set", "noises=1").stderr
+
+
 def test_other_test_images_are_no_other_training(blobs: Sample) -> None:
     train(*blobs.flags, "--epochs", 1)
     arrays = blob_arrays()

@@ -56,9 +56,8 @@ class Acr(UnderNoise):
         for name in ("easy_from", "refresh"):
             check(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "a share of the epochs, from 0 to 1")
 
-    @property
-    def passes(self) -> float:
-        """Every step of the attack, and the step of training, on every noise."""
+    def passes(self, sigma: float) -> float:
+        """Returns what it costs: every step of the attack, and the step of training, on every noise."""
         return float(self.noises * (self.steps + 1))
 
     def order(self, model: nn.Module, data: Data) -> torch.Tensor:

@@ -75,9 +75,8 @@ class UnderNoise(ABC):
     def __post_init__(self) -> None:
         check("noises", self.noises, self.noises >= 1, "at least 1")
 
-    @property
-    def passes(self) -> float:
-        """The cost of a step in those of a plain step on the same images: one forward and one backward pass each."""
+    def passes(self, sigma: float) -> float:
+        """Returns what a step costs at this sigma, in plain steps on the same images: a forward and a backward pass."""
         return float(self.noises)
 
     @abstractmethod

@@ -50,9 +50,8 @@ class CatRs(UnderNoise):
         check("steps", self.steps, self.steps >= 1, "at least 1")
         check("momentum", self.momentum, 0 <= self.momentum < 1, "from 0 up to 1")
 
-    @property
-    def passes(self) -> float:
-        """Every step of the attack, the noises and the moved noises."""
+    def passes(self, sigma: float) -> float:
+        """Returns what it costs: every step of the attack, the noises and the moved noises."""
         return float(self.noises * (self.steps + 2))
 
     def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -72,11 +72,12 @@ def assignments(written: Sequence[str]) -> dict[str, Value]:
 
 
 def _read(name: str, value: Value, default: Value) -> Value:
-    """Returns a value as the type of the default."""
-    if not isinstance(value, str):
-        return value
+    """Returns a value, a text or what a file of settings has, as the type of the default."""
     try:
-        return _BOOLEANS[value.lower()] if isinstance(default, bool) else type(default)(value)
+        read = _BOOLEANS[str(value).lower()] if isinstance(default, bool) else type(default)(str(value))
+        if isinstance(read, float) and not math.isfinite(read):
+            raise ValueError(read)
     except (KeyError, ValueError) as error:
-        wanted = {bool: "true or false", int: "a whole number"}.get(type(default), "a number")
+        wanted = {bool: "true or false", int: "a whole number"}.get(type(default), "a finite number")
         raise BadInput(f"{name} is {value!r}", f"give {wanted}") from error
+    return read

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from rsuq_cli.training.objectives.base import Batch, UnderNoise, Value, check, draw, log_softmaxes, repeated
+from rsuq_cli.training.objectives.base import Batch, Data, UnderNoise, Value, check, draw, log_softmaxes, repeated
 
 THRESHOLD = "threshold"
 # How slowly the threshold follows the quantile of the uncertainty, and masses nearer to 0 or 1 than this weigh alike.
@@ -42,20 +42,24 @@ class Reject(UnderNoise):
     def __post_init__(self) -> None:
         super().__post_init__()
         check("base", self.base, self.base != "reject", "another objective")
+        self._base(0.25)  # an unknown one is refused before anything is trained
         check("coverage", self.coverage, 0 < self.coverage < 1, "a share, above 0 and below 1")
         check("width", self.width, self.width > 0, "above 0")
         for name in ("weight", "price", "coverage_weight"):
             check(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
 
-    @property
-    def passes(self) -> float:
-        """Its own noises, and what the other objective takes."""
-        return self.noises + self._base(0.25).passes
+    def passes(self, sigma: float) -> float:
+        """Returns what it costs: its own noises, and what the other objective takes with its defaults at this sigma."""
+        return self.noises + self._base(sigma).passes(sigma)
 
     def _base(self, sigma: float) -> UnderNoise:
         from rsuq_cli.training.objectives.registry import objective_named
 
         return objective_named(self.base, sigma=sigma)
+
+    def order(self, model: nn.Module, data: Data) -> torch.Tensor:
+        """Returns the positions of the images in the order that the other objective takes them in."""
+        return self._base(data.sigma).order(model, data)
 
     def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Returns the loss."""

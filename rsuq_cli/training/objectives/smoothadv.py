@@ -36,9 +36,8 @@ class SmoothAdv(UnderNoise):
         check("steps", self.steps, self.steps >= 1, "at least 1")
         check("warm_up", self.warm_up, 0 <= self.warm_up <= 1, "a share of the epochs, from 0 to 1")
 
-    @property
-    def passes(self) -> float:
-        """Every step of the attack, and the step of training, on every noise."""
+    def passes(self, sigma: float) -> float:
+        """Returns what it costs: every step of the attack, and the step of training, on every noise."""
         return float(self.noises * (self.steps + 1))
 
     def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:

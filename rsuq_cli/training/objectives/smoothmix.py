@@ -52,9 +52,8 @@ class SmoothMix(UnderNoise):
         check("step_size", self.step_size, self.step_size > 0, "above 0, in pixel units")
         check("warm_up", self.warm_up, 0 <= self.warm_up <= 1, "a share of the epochs, from 0 to 1")
 
-    @property
-    def passes(self) -> float:
-        """Every step of the attack, the images and the mixed ones, on every noise."""
+    def passes(self, sigma: float) -> float:
+        """Returns what it costs: every step of the attack, the images and the mixed ones, on every noise."""
         return float(self.noises * (self.steps + 2))
 
     def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:

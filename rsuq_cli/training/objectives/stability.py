@@ -21,15 +21,14 @@ class Stability(UnderNoise):
 
     weight: float = 2.0
 
-    published: ClassVar[Mapping[float, Mapping[str, Value]]] = {1.0: {"weight": 1.0}}
+    published: ClassVar[Mapping[float, Mapping[str, Value]]] = {0.25: {}, 0.5: {}, 1.0: {"weight": 1.0}}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check("weight", self.weight, self.weight >= 0, "at least 0")
 
-    @property
-    def passes(self) -> float:
-        """The clean pass, and one for each noise."""
+    def passes(self, sigma: float) -> float:
+        """Returns what it costs: the clean pass, and one for each noise."""
         return 1.0 + self.noises
 
     def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -81,8 +81,8 @@ def test_the_cost_that_it_states_is_what_it_passes_forward(name: str, sigma: flo
     model, objective = Counting(network(scale=0.01)), objective_named(name, sigma=sigma)
     objective(model, batch(images=6, sigma=sigma))
     # What only images get that are right under all noises may be less.
-    assert model.rows <= 6 * objective.passes
-    assert model.rows >= 6 * (objective.noises if name == "catrs" else objective.passes)
+    assert model.rows <= 6 * objective.passes(sigma)
+    assert model.rows >= 6 * (objective.noises if name == "catrs" else objective.passes(sigma))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,6 +94,30 @@ def test_what_was_published_is_taken_for_the_nearest_sigma_and_what_is_set_wins(
         for key in published:
             assert getattr(objective_named(name, {key: kind.published[sigma][key]}, sigma=0.25), key) == published[key]
     assert objective_named(name, {"noises": 7}, sigma=0.25).noises == 7
+
+
+# The published settings, at sigma 0.25, 0.5 and 1; warm-ups and the like are shares of 150 epochs.
+PUBLISHED: dict[str, dict[str, tuple[float, float, float]]] = {
+    "gaussian": {"noises": (1, 1, 1)},
+    "stability": {"noises": (1, 1, 1), "weight": (2, 2, 1)},
+    "smoothadv": {"noises": (4, 8, 2), "epsilon": (1, 1, 2), "steps": (10, 10, 10), "warm_up": (10 / 150,) * 3},
+    "macer": {"noises": (16, 16, 16), "sharpness": (16, 16, 16), "margin": (8, 8, 8), "weight": (12, 6, 12),
+              "deferred": (0, 0, 50 / 150)},
+    "consistency": {"noises": (2, 2, 2), "weight": (20, 10, 10), "entropy_weight": (0.5, 0.5, 0.5)},
+    "smoothmix": {"noises": (2, 2, 2), "steps": (4, 4, 4), "step_size": (0.5, 1, 2), "weight": (5, 5, 5),
+                  "one_step": (False, True, True), "warm_up": (10 / 150,) * 3},
+    "catrs": {"noises": (4, 4, 4), "steps": (4, 4, 4), "epsilon": (1, 1, 1), "weight": (0.5, 1, 2)},
+    "acr": {"noises": (4, 4, 4), "easy_from": (60 / 150, 70 / 150, 60 / 150), "least_right": (0.5, 0.4, 0.4),
+            "steps": (3, 6, 4), "step_size": (0.25, 0.25, 0.5), "refresh": (10 / 150,) * 3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "reject"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_settings_are_those_that_were_published(name: str, place: int) -> None:
+    objective = objective_named(name, sigma=(0.25, 0.5, 1.0)[place])
+    taken = {key: getattr(objective, key) for key in PUBLISHED[name]}
+    assert taken == pytest.approx({key: values[place] for key, values in PUBLISHED[name].items()})
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,6 +15,7 @@ from samples import Sample
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.checkpoints import read_metadata
 from rsuq_cli.training import objectives
+from rsuq_cli.training.objectives.base import Value
 from rsuq_cli.training.objectives.gaussian import Gaussian
 from rsuq_cli.training.objectives.names import objective_names
 from rsuq_cli.training.objectives.registry import assignments, objective_named, parameters_of
@@ -112,11 +113,23 @@ def test_what_has_no_parameters_is_recorded_as_before() -> None:
         ({"draws": "1.5"}, "draws is '1.5'"),
         ({"weight": "much"}, "weight is 'much'"),
         ({"smooth": "perhaps"}, "smooth is 'perhaps'"),
+        ({"weight": "inf"}, "weight is 'inf'"),
+        ({"weight": "nan"}, "weight is 'nan'"),
+        # Of a file of settings, whose numbers are numbers.
+        ({"draws": 1.5}, "draws is 1.5"),
+        ({"draws": True}, "draws is True"),
+        ({"smooth": 2}, "smooth is 2"),
     ],
 )
-def test_an_impossible_parameter_is_refused(given: dict[str, str], message: str) -> None:
+def test_an_impossible_parameter_is_refused(given: dict[str, Value], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         objective_named("several-draws", given)
+
+
+@pytest.mark.usefixtures("several_draws")
+def test_a_whole_number_is_the_same_training_as_the_number_with_a_point() -> None:
+    written, typed = (TrainSettings(0.25, 1, objective="several-draws", parameters={"weight": one}) for one in (2, "2"))
+    assert json.dumps(written.recorded()) == json.dumps(typed.recorded())
 
 
 @pytest.mark.parametrize("written", [["draws"], ["=3"], ["draws="], ["draws=1", "draws=2"]])

@@ -9,10 +9,11 @@ import torch
 from scipy import stats
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.training.objectives.base import log_softmaxes
+from rsuq_cli.training.objectives.acr import MEASURED, WEIGHTS
+from rsuq_cli.training.objectives.base import Data, log_softmaxes
 from rsuq_cli.training.objectives.consistency import Consistency
 from rsuq_cli.training.objectives.reject import THRESHOLD, Reject
-from training.objectives.made import batch, loss_of, network
+from training.objectives.made import batch, generator, loss_of, network
 
 
 def test_without_rejection_both_radii_are_the_soft_radius_of_the_own_class() -> None:
@@ -65,4 +66,21 @@ def test_without_weights_it_is_the_other_objective() -> None:
     with pytest.raises(BadInput, match="base is reject"):
         Reject(base="reject")
     with pytest.raises(BadInput, match="there is no objective"):
-        loss_of(Reject(base="gausian"), model)
+        Reject(base="gausian")
+
+
+def test_it_costs_what_the_other_objective_does_at_this_sigma_and_its_own_noises() -> None:
+    objective = Reject(noises=3, base="smoothadv")
+    assert [objective.passes(sigma) for sigma in (0.25, 0.5, 1.0)] == [3 + 44, 3 + 88, 3 + 22]
+
+
+def test_it_takes_the_images_in_the_order_of_the_other_objective() -> None:
+    def order(base: str) -> list[int]:
+        weights = torch.tensor([0.0, 1.0, 0.0, 1.0])
+        memory = {WEIGHTS: weights, MEASURED: torch.tensor(0.95, dtype=torch.float64)}
+        of = Data(torch.zeros(4, 1, 4, 4), torch.zeros(4, dtype=torch.int64), 0.5, generator(), 0.95, memory)
+        taken: list[int] = Reject(base=base).order(network(), of).tolist()
+        return taken
+
+    assert set(order("acr")) <= {1, 3}  # the others were dropped
+    assert sorted(order("gaussian")) == [0, 1, 2, 3]
