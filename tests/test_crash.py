@@ -42,6 +42,7 @@ def assert_completes_as_if_nothing_happened(place: Place, blobs: Sample) -> None
     assert check.exit_code == 0, check.stderr
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_while_it_samples(place: Place, blobs: Sample) -> None:
     for inputs in (1, 5, 9):
         process = run_slowly(blobs)

@@ -12,6 +12,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "ood_cifar10.py"
 
 
 @pytest.mark.usefixtures("place")
+@pytest.mark.slow
 def test_the_experiment_on_the_digits() -> None:
     small = ("--model", "mlp", "--epochs", "1", "--n", "50", "--limit", "6")
     done = subprocess.run([sys.executable, EXAMPLE, "digits", *small], capture_output=True, text=True, check=False)

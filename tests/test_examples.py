@@ -87,6 +87,7 @@ def test_objectives(place: Place) -> None:
     assert "scoring 1 against 4" in result.stdout
 
 
+@pytest.mark.slow
 def test_cluster_resume(place: Place, blobs: Sample) -> None:
     # Ctrl-C comes after 200 forward passes: during the first job's sampling, and never in the second, which needs no
     # calibration any more.
@@ -98,6 +99,7 @@ def test_cluster_resume(place: Place, blobs: Sample) -> None:
     assert query(place.database, "SELECT COUNT(*) FROM evidence") == [(6,)]
 
 
+@pytest.mark.slow
 def test_custom_model(place: Place) -> None:
     shown = run(place, "custom_model.py", INPUTS="3").stdout
     assert re.search(r"ACR: standard 0\.\d+, CC 0\.\d+, NCL 0\.\d+", shown)
@@ -150,6 +152,7 @@ def test_every_plan_is_one_that_a_study_can_run(name: str) -> None:
     assert len({cell.place for cell in cells}) == len(plan.network) * len(plan.sigma) * len(plan.seed)
 
 
+@pytest.mark.slow
 def test_strided_resnet(place: Place) -> None:
     arrays = blob_arrays(train=20, test=4)
     for part in ("x_train", "x_test"):

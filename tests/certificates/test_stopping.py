@@ -88,7 +88,9 @@ def test_a_radius_that_is_not_there_is_certified_on_at_most_alpha_of_the_paths(g
         assert certified.any()
 
 
-@pytest.mark.parametrize("rule", ["majority", "plurality", "filtered", "standard"])
+@pytest.mark.parametrize(
+    "rule", ["majority", "standard", *(pytest.param(one, marks=pytest.mark.slow) for one in ("plurality", "filtered"))]
+)
 @pytest.mark.parametrize(
     "stopping", [Stopping(N, tolerance=0.1), Stopping(N, at_radius=0.4)], ids=["tolerance", "radius"]
 )

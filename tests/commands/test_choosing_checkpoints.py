@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
 from commandline import query, refused, rsuq
-from samples import Sample
+from samples import Sample, write_blobs
 
 from rsuq_cli.reports.page.settings import certify_commands
 from rsuq_cli.results.database import open_for_reading
@@ -25,15 +26,34 @@ CERTIFY = ("--n", 100, "--limit", 2, "--format", "json")
 CHOICE = "choose with --objective NAME or --checkpoint ID"
 
 
-@pytest.fixture(params=["mlp", "own"])
-def network(request: pytest.FixtureRequest, place: Place, blobs: Sample) -> tuple[object, ...]:
+class Trained(NamedTuple):
+    """A database with three checkpoints of a network, and the flags that name it."""
+
+    database: Path
+    flags: tuple[object, ...]
+
+
+@pytest.fixture(scope="module", params=["mlp", "own"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A network with three checkpoints, of which the second was trained for something else."""
-    flags = ("--model", "mlp" if request.param == "mlp" else blobs.model, "--dataset", blobs.dataset)
+    folder = tmp_path_factory.mktemp("trained")
+    sample = write_blobs(folder)
+    found = Trained(
+        folder / "rsuq.db",
+        ("--model", "mlp" if request.param == "mlp" else sample.model, "--dataset", sample.dataset),
+    )
     for seed in range(3):
-        assert rsuq("train", *flags, "--epochs", 1, "--batch-size", 20, "--seed", seed).exit_code == 0
-    with closing(sqlite3.connect(place.database)) as connection, connection:
+        command = ("train", *found.flags, "--epochs", 1, "--batch-size", 20, "--seed", seed, "--db", found.database)
+        assert rsuq(*command).exit_code == 0
+    with closing(sqlite3.connect(found.database)) as connection, connection:
         connection.execute("UPDATE checkpoint SET objective = 'consistency', name = 'second' WHERE id = 2")
-    return flags
+    return found
+
+
+@pytest.fixture
+def network(trained: Trained, place: Place) -> tuple[object, ...]:
+    shutil.copy(trained.database, place.database)
+    return trained.flags
 
 
 def test_the_newest_is_taken_and_it_is_said_how_to_choose(network: tuple[object, ...]) -> None:

@@ -107,6 +107,7 @@ def test_a_run_from_before_it_was_recorded_is_found_and_opened(place: Place, lev
     assert rsuq("audit", 1, "--inputs", 1, "--steps", 1, "--n", 500).exit_code == 0
 
 
+@pytest.mark.slow
 def test_workers_sample_with_it(place: Place, levels: str) -> None:
     found = record(certify(levels, weights("cifar100"), "--workers", 2, "--limit", 2))
     assert found["clean_accuracy"] == 1.0

@@ -33,18 +33,9 @@ def test_it_trains_certifies_and_says_what_it_means(place: Place) -> None:
         assert words in result.stdout
 
 
-def test_its_words_are_broken_between_words(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    shown = rsuq("quickstart", "--n", 200, "--limit", 20).stdout
-    assert max(map(len, shown.splitlines())) <= 80
-    for words in ("smoothing", "network", "abstaining"):
-        assert words in shown.partition("Inputs from elsewhere")[2]
-    advice = shown.partition("Go on with:")[2].splitlines()
-    assert "  rsuq report --format json" in advice
-    assert all(line.startswith(("  # ", "  rsuq ")) for line in advice if line)
-
-
-def test_again_it_shows_what_is_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_again_it_shows_what_is_there_with_its_words_broken_between_words(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = rsuq("quickstart", "--n", 200, "--limit", 20)
     monkeypatch.setattr("rsuq_cli.jobs.train.train", None)
     monkeypatch.setattr("rsuq_cli.sampling.engine.Engine.sample", None)
@@ -53,3 +44,11 @@ def test_again_it_shows_what_is_there(place: Place, monkeypatch: pytest.MonkeyPa
     assert "nothing to do" in again.stderr
     assert "all are sampled already" in again.stderr
     assert query(place.database, "SELECT kind FROM run") == [("certify",), ("ood",)]
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = rsuq("quickstart", "--n", 200, "--limit", 20).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    for words in ("smoothing", "network", "abstaining"):
+        assert words in shown.partition("Inputs from elsewhere")[2]
+    advice = shown.partition("Go on with:")[2].splitlines()
+    assert "  rsuq report --format json" in advice
+    assert all(line.startswith(("  # ", "  rsuq ")) for line in advice if line)

@@ -6,9 +6,11 @@ import csv
 import io
 import math
 import re
+import shutil
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -22,18 +24,34 @@ if TYPE_CHECKING:
 RADII = (0.0, 0.05, 0.1, 0.2, 0.3)
 
 
-@pytest.fixture
-def results(place: Place, blobs: Sample) -> Sample:
+class Certified(NamedTuple):
+    """A database of results, and the network and data that they are of."""
+
+    database: Path
+    sample: Sample
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Certified:
     """Two runs of several scorings each, with inputs that are right, wrong, rejected and undecided."""
-    write_npz(place.work / "blobs.npz", **blob_arrays(test=60))
+    folder = tmp_path_factory.mktemp("certified")
+    found = Certified(folder / "rsuq.db", write_blobs(folder))
+    write_npz(folder / "blobs.npz", **blob_arrays(test=60))
     readings = (
         ("--sigma", 0.25, "--uncertainty", "entropy", "--uncertainty", "margin", "--coverage", 0.9, "--coverage", 0.6),
         ("--sigma", 0.25, "--rule", "plurality"),
         ("--sigma", 0.5, "--alpha", 0.01),
     )
     for flags in readings:
-        assert rsuq("certify", *blobs.flags, "--n", 400, "--seed", 3, *flags).exit_code == 0
-    return blobs
+        command = ("certify", *found.sample.flags, "--n", 400, "--seed", 3, *flags, "--db", found.database)
+        assert rsuq(*command).exit_code == 0
+    return found
+
+
+@pytest.fixture
+def results(certified: Certified, place: Place) -> Sample:
+    shutil.copy(certified.database, place.database)
+    return certified.sample
 
 
 def report(*flags: object) -> list[dict[str, Any]]:

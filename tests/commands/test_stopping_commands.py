@@ -104,6 +104,7 @@ def test_no_radius_of_a_stopped_input_exceeds_the_true_distance(place: Place) ->
     assert max(row[1] for row in rows) > 0.5 * exact["radius_standard"].max()
 
 
+@pytest.mark.slow
 def test_two_workers_find_what_one_does(place: Place, blobs: Sample) -> None:
     flags = ("--at-radius", 0.1, "--batch-size", 64)
     certify(blobs, *flags)

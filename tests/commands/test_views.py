@@ -69,6 +69,7 @@ def test_the_mean_is_another_classifier_and_another_run(place: Place, blobs: Sam
     assert any((one != other).any() for one, other in zip(single, of_mean, strict=True))
 
 
+@pytest.mark.slow
 def test_the_evidence_is_the_same_in_every_batch_and_by_every_worker(place: Place, blobs: Sample) -> None:
     rsuq("certify", *blobs.flags, *N, *TWO, "--batch-size", 64)
     for flags in (("--batch-size", 1000), ("--workers", 2)):
@@ -78,6 +79,7 @@ def test_the_evidence_is_the_same_in_every_batch_and_by_every_worker(place: Plac
         assert evidence(other) == evidence(place.database)
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_to_the_same_evidence(place: Place, blobs: Sample) -> None:
     command = ("certify", *blobs.flags, *TWO, "--n", 300, "--batch-size", 64, "--format", "json")
     process = start(*command, SLOW_FORWARD="0.006")
