@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from rsuq_cli.datasets.catalogue import open_dataset
-from rsuq_cli.datasets.dataset import Dataset, pixels
+from rsuq_cli.datasets.dataset import Dataset, Split, pixels
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.zoo import build
 from rsuq_cli.training.evaluation import accuracy, soft_acr
@@ -376,3 +377,15 @@ def test_the_soft_radius_is_that_of_the_mean_softmax(stripes: Stripes) -> None:
     share = float(torch.sigmoid(torch.tensor(1.0)))
     expected = 0.5 * 0.5 * float(torch.special.ndtri(torch.tensor(share)))
     assert soft_acr(model, split, sigma=0.5, seed=0, device=CPU) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_soft_radius_is_that_of_all_classes_where_images_stand_by_class() -> None:
+    labels = torch.arange(10).repeat_interleave(50)
+    split = Split(torch.rand(500, 1, 4, 4), labels, np.arange(500))
+    last = nn.Linear(16, 10)
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(100.0 * (torch.arange(10) == 0))
+    # It always names the first class: right for a tenth of the images, with the most that it can promise.
+    found = soft_acr(nn.Sequential(nn.Flatten(), last), split, sigma=0.5, seed=0, device=CPU)
+    assert found == pytest.approx(0.1 * 0.5 * 3.0902, rel=1e-3)
