@@ -57,6 +57,9 @@ from rsuq_cli.training.settings import (
 )
 from rsuq_cli.training.statistics import channel_statistics
 
+# The share of the first step's weights in averaged ones above which it is said.
+_MOST_KEPT = 0.01
+
 
 @dataclass(frozen=True)
 class TrainRequest:
@@ -275,6 +278,11 @@ def _train(ready: Prepared, watcher: Watcher) -> TrainResult:
     if settings.parameters or cost != 1:
         told = ", ".join(f"{name} {_shown_value(value)}" for name, value in parameters_of(objective).items())
         watcher.say(f"{settings.objective} ({told}): a step costs about {cost:g} plain ones")
+    steps = settings.epochs * max(1, images // settings.batch_size)
+    kept = settings.ema ** (steps - 1) if settings.ema and steps > 1 else 0.0
+    if kept > _MOST_KEPT:
+        less = f"--ema {1 - 5 / max(steps, 6):.3g} forgets them"
+        watcher.say(f"averaged weights will be {kept:.0%} those after the first of {steps:,} steps: {less}")
     steps_done, note = 0, ""
 
     def on_step(progress: StepProgress) -> None:

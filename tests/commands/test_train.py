@@ -150,3 +150,13 @@ def test_fresh_forgets_an_interrupted_training(place: Place, blobs: Sample, monk
     assert result.exit_code == 0
     assert "resumed" not in result.stderr
     assert [path.suffix for path in (place.work / "checkpoints").iterdir()] == [".safetensors"]
+
+
+def test_averaged_weights_that_hardly_move_are_said(place: Place) -> None:
+    # 1,077 images in batches of 64 are 16 steps an epoch.
+    assert (
+        f"will be {0.999**31:.0%} those after the first of 32 steps: --ema 0.844 forgets them"
+        in train("--epochs", 2, "--ema", "0.999").stderr
+    )
+    for flags in (("--ema", "0.844"), ()):
+        assert "forgets them" not in train("--epochs", 2, *flags).stderr

@@ -35,6 +35,22 @@ def test_a_recorded_training_is_told_and_drawn(db: Database) -> None:
     }
 
 
+def test_an_objective_is_told_with_its_parameters_and_what_was_begun_with(db: Database) -> None:
+    grandparent = {"file": "first.pt", "sha256": "a1" * 32}
+    parent = {"checkpoint": 7, "objective": "gaussian", "sigma": 0.5, "file": "x", "began_with": grandparent}
+    own = {"parameters": {"noises": 2, "weight": 20.0}, "ema": 0.99, "began_with": parent}
+    made_up_run(db, inputs=range(2), checkpoint_id=made_up_checkpoint(db, objective="consistency", configuration=own))
+    page = training_html(gathered(db))
+    for said in ("noises 2, weight 20", "decay 0.99", "checkpoint 7 (gaussian, σ 0.5), which began with first.pt"):
+        assert said in page, said
+
+
+def test_what_a_plain_training_has_not_is_not_told(db: Database) -> None:
+    made_up_run(db, inputs=range(2), checkpoint_id=made_up_checkpoint(db))
+    page = training_html(gathered(db))
+    assert not [said for said in ("its parameters", "averaged weights", "began with") if said in page]
+
+
 def test_curves_that_were_not_recorded_are_called_so(db: Database) -> None:
     made_up_run(db, inputs=range(2), checkpoint_id=made_up_checkpoint(db))
     assert "Its training curves are not recorded." in training_html(gathered(db))

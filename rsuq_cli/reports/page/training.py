@@ -76,6 +76,7 @@ def _network_html(part: Sequence[Dossier]) -> Html:
 
 def _trained(checkpoint: CheckpointRow) -> list[tuple[str, str]]:
     own = checkpoint.configuration
+    parameters: Mapping[str, Any] = own.get("parameters") or {}
     accuracies = (("clean", checkpoint.accuracy_clean), ("under noise", checkpoint.accuracy_noisy))
     return [
         ("checkpoint", f"{checkpoint.id}" + (f", {checkpoint.name}" if checkpoint.name else "")),
@@ -83,12 +84,27 @@ def _trained(checkpoint: CheckpointRow) -> list[tuple[str, str]]:
         ("tags", ", ".join(checkpoint.tags)),
         ("trained on", checkpoint.dataset),
         ("objective", checkpoint.objective),
+        ("its parameters", ", ".join(f"{name} {_plain(value)}" for name, value in parameters.items())),
+        ("averaged weights", f"decay {own['ema']:g}" if own.get("ema") else ""),
+        ("began with", _began_with(own)),
         ("σ of the training noise", number_text(checkpoint.sigma)),
         *((name.replace("_", " "), _plain(own[name])) for name in _SETTINGS if own.get(name) not in (None, False)),
         ("accuracy on data kept out of training",
          ", ".join(f"{percent_text(share, 2)} % {name}" for name, share in accuracies if share is not None)),
         ("recorded", checkpoint.created_at),
     ]  # fmt: skip
+
+
+def _began_with(configuration: Mapping[str, Any]) -> str:
+    """Returns whose weights a training began with, and whose those did; "" where they were drawn."""
+    told: list[str] = []
+    while isinstance(one := configuration.get("began_with"), Mapping):
+        if "checkpoint" in one:
+            told.append(f"checkpoint {one['checkpoint']} ({one.get('objective')}, σ {_plain(one.get('sigma'))})")
+        else:
+            told.append(str(one.get("file")))
+        configuration = one
+    return ", which began with ".join(told)
 
 
 def _unknown() -> Html:
