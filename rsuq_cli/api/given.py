@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rsuq_cli.datasets.contents import content_index
 from rsuq_cli.errors import BadInput
 
 
@@ -70,6 +71,31 @@ def images_given(name: str, images: Any) -> torch.Tensor:
             "normalise inside the model",
         )
     return pixels
+
+
+def numbers_of(images: torch.Tensor, indices: Any) -> npt.NDArray[np.int64]:
+    """Returns the numbers that the noise of images `[N, C, H, W]` depends on, `[N]`: their positions, those that are
+    given, or with "content" what their pixels alone decide.
+
+    Raises BadInput unless they are one whole number from 0 up for each image, none given twice.
+    """
+    if indices is None:
+        return np.arange(len(images), dtype=np.int64)
+    if isinstance(indices, str):
+        if indices != "content":
+            raise BadInput(f"indices are {indices!r}", 'give numbers, or "content"')
+        return np.array([content_index(image) for image in images.cpu()], dtype=np.int64)
+    try:
+        numbers = np.asarray(indices.detach().cpu() if isinstance(indices, torch.Tensor) else indices)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"indices are {_shown(indices)}", "give one whole number for each image") from error
+    if numbers.shape != (len(images),) or numbers.dtype.kind not in "iu":
+        raise BadInput(f"indices are {_shown(indices)}", f"give {len(images)} whole numbers, one for each image")
+    if len(numbers) and (int(numbers.min()) < 0 or int(numbers.max()) >= 2**31):
+        raise BadInput(f"indices lie between {numbers.min()} and {numbers.max()}", "give numbers from 0 to 2^31 - 1")
+    if len(np.unique(numbers)) < len(numbers):
+        raise BadInput("an index is given twice", "two images of one number would share their noise")
+    return numbers.astype(np.int64)
 
 
 def labels_given(labels: Any, inputs: int, classes: int) -> npt.NDArray[np.int64]:

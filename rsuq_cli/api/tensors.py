@@ -9,14 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from rsuq_cli.api.given import a_number, a_whole_number, a_word, images_given, labels_given
+from rsuq_cli.api.given import a_number, a_whole_number, a_word, images_given, labels_given, numbers_of
 from rsuq_cli.certificates.certificate import DECISIONS, Certificates
 from rsuq_cli.certificates.certificate import certify as certify_votes
 from rsuq_cli.certificates.evidence import Histogram, stacked
@@ -121,6 +121,7 @@ def certify(
     competitors: str | None = None,
     views: int = 1,
     decide: str = "single",
+    indices: Sequence[int] | Literal["content"] | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "fp32",
@@ -133,13 +134,18 @@ def certify(
     most `threshold`. Instead of a threshold, `calibration` images that are neither `images` nor training data let one
     be chosen for `coverage`. With `views` the model is asked about the mirror image of every sample, too (2), and about
     both moved by a pixel (4, 8): the views reject, or `decide="mean"` lets their mean name the class. Numbers may be
-    Python's, numpy's or torch's. The rest is as in `rsuq certify`. Source: Cohen et al. 2019; Däubener et al. 2024
+    Python's, numpy's or torch's.
+
+    The noise of an image depends on the seed and a number: its position in this call, so that image i has the noise of
+    input i of a data set, and two calls with one image each share one noise: their errors are not independent. With
+    `indices` the numbers are yours, or "content" takes them from the pixels, so that every image has noise of its own
+    wherever it stands. The rest is as in `rsuq certify`. Source: Cohen et al. 2019; Däubener et al. 2024
     (arXiv 2410.20432).
 
     Raises:
         BadInput: settings that cannot certify anything, images, calibration images or labels that are none, no
             threshold, a model without logits or in half precision, and one whose answer to an image depends on chance
-            or on the other images of its batch.
+            or on the other images of its batch; numbers of images that are none, or given twice.
     """
     device = str(device)
     where = resolve_device(device)
@@ -172,7 +178,8 @@ def certify(
         network, shape=shape, num_classes=num_classes, sigma=sigma, seed=seed, device=where,
         precision=check_precision(precision, where), batch_size=batch_size, predictor=request.predictor,
     )  # fmt: skip
-    check_answers(engine, images, range(len(images)))
+    numbers = numbers_of(images, indices)
+    check_answers(engine, images, numbers)
     _warn_of_probabilities(engine, images[:_LOOKED_AT])
     edges = _edges(engine, request, calibration)
     for line in out_of_reach(edges, request.measures, request.wanted_coverages):
@@ -182,7 +189,7 @@ def certify(
     )[0]  # fmt: skip
     at = edges[uncertainty].position(chosen.value)
     histograms: dict[int, Histogram] = {}
-    for finished in engine.sample(images, range(len(images)), edges, n0=n0, n=n):
+    for finished in engine.sample(images, numbers, edges, n0=n0, n=n):
         histograms |= {one.position: one.histograms[uncertainty] for one in finished}
     ordered = [histograms[position] for position in range(len(images))]
     _warn(ordered, n0 + n)

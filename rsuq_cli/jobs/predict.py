@@ -7,7 +7,6 @@ pixels: the same image has the same answer everywhere, and two images independen
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from rsuq_cli.certificates.evidence import MeasureEdges, float32_floor
 from rsuq_cli.certificates.method import Method
 from rsuq_cli.certificates.repeated import certain_again
 from rsuq_cli.certificates.stopping import Stopping
+from rsuq_cli.datasets.contents import content_index
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.single_image import position_in, read_image
 from rsuq_cli.errors import BadInput
@@ -172,13 +172,6 @@ def _answer(path: Path, image: torch.Tensor, given: int | None, smoothed: Smooth
     (row,) = sample_rows([LabelledEvidence(index, 0, counted.histograms)], [scored], edges)
     name = "none" if row.class_index == NOBODY else smoothed.dataset.class_names[row.class_index]
     return Prediction(spelled(path), index, found is not None, name, row, smoothed)
-
-
-def content_index(image: torch.Tensor) -> int:
-    """Returns a number of 31 bits that the pixels `[C, H, W]` alone decide, to key their noise with."""
-    digest = hashlib.sha256(f"{image.dtype}{tuple(image.shape)}".encode())
-    digest.update(image.contiguous().numpy().tobytes())
-    return int.from_bytes(digest.digest()[:4], "little") >> 1
 
 
 def _of_run(settings: FromRun, database: str | Path | None, watcher: Watcher) -> tuple[Smoothed, Engine]:

@@ -235,3 +235,42 @@ def test_whole_labels_of_any_type_are_labels(images: torch.Tensor) -> None:
 def test_what_is_no_model_is_refused(images: torch.Tensor) -> None:
     with pytest.raises(BadInput, match="the model is a function"):
         certify(lambda x: x, images, sigma=0.25, threshold=0.5)  # type: ignore[arg-type]
+
+
+def counts(images: torch.Tensor, **changes: Any) -> list[int]:
+    settings: dict[str, Any] = {"sigma": 0.25, "n": 2000, "uncertainty": "confidence", "threshold": 0.4}
+    found: list[int] = certify(HalfSpace(), images, **(settings | changes)).certificates.certain_count.tolist()
+    return found
+
+
+def test_the_noise_of_an_image_follows_its_number_and_not_its_place(images: torch.Tensor) -> None:
+    whole = counts(images)
+    assert counts(images.flip(0), indices=[4, 3, 2, 1, 0]) == whole[::-1]
+    # One image a call: all of them have the noise of number 0, unless they are numbered.
+    assert [counts(images[at : at + 1], indices=[at])[0] for at in range(5)] == whole
+    assert [counts(images[at : at + 1])[0] for at in range(5)] != whole
+    assert counts(images, indices=torch.arange(100, 105)) != whole
+
+
+def test_the_content_of_an_image_can_be_its_number(images: torch.Tensor) -> None:
+    whole = counts(images, indices="content")
+    assert [counts(images[at : at + 1], indices="content")[0] for at in range(5)] == whole
+    assert whole != counts(images)
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        ("position", "indices are 'position'"),
+        ([0], "indices are"),
+        ([0.5] * 5, "indices are"),
+        (["a"] * 5, "indices are"),
+        (range(-1, 4), "indices lie between -1"),
+        (range(2**31 - 1, 2**31 + 4), "indices lie between"),
+        ([0] * 5, "an index is given twice"),
+    ],
+    ids=str,
+)
+def test_numbers_that_are_none_are_refused(images: torch.Tensor, indices: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        counts(images, indices=indices)
