@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rsuq_cli.readings.properties import Calibration, Properties, calibration_of, properties_of
 from rsuq_cli.readings.ranking import Ranked, ranked
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.figures import Figures, selected_figures
@@ -44,6 +45,8 @@ class SourceFound:
     ranked: Ranked | None
     auroc_clean: float | None
     auroc_smoothed: float | None
+    properties: Properties
+    calibration: Calibration
 
 
 def study_found(db: Database, study: StudyRow, radii: Sequence[float] = ()) -> list[SourceFound]:
@@ -57,14 +60,28 @@ def study_found(db: Database, study: StudyRow, radii: Sequence[float] = ()) -> l
     figures = selected_figures(db, Selection(runs=tuple(members)), radii)
     detection = {_at(members[one.run.id]): one for one in ood_runs(db, runs=tuple(members))}
     found: list[SourceFound] = []
+    calibrations: dict[int, Calibration] = {}
     for place, coverage in _grid(members.values(), figures):
         here = [one for one in figures if _place(members[one.run_id]) == place and one.threshold_coverage == coverage]
         order = ranked([input_radii(db, one.scoring_id) for one in here])
         for at, one in enumerate(here):
             member = members[one.run_id]
             clean, smoothed = _auroc(detection.get(_at(member)), one.measure)
+            ranks = order[at] if order else None
+            if one.run_id not in calibrations:
+                calibrations[one.run_id] = calibration_of(db, one)
             found.append(
-                SourceFound(place, coverage, member.predictor, one, order[at] if order else None, clean, smoothed)
+                SourceFound(
+                    place,
+                    coverage,
+                    member.predictor,
+                    one,
+                    ranks,
+                    clean,
+                    smoothed,
+                    properties_of(db, one),
+                    calibrations[one.run_id],
+                )
             )
     return found
 

@@ -5,7 +5,8 @@ Invariant: gain and cost compare sources of one network; between networks stand 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rsuq_cli.console import Column, Table, number_text, percent_text
@@ -30,6 +31,27 @@ ABSOLUTE = (
     "networks are compared by absolute figures: a weak network has the larger gain, and training for certificates "
     "lowers it"
 )
+CALIBRATION = (
+    "ECE: expected calibration error, the mean distance in ten bins of the share of votes from how often the smoothed "
+    "class is right, and of the softmax of single noise samples from how often they are"
+)
+PROPERTIES = {
+    "separation_within": "apart\nwithin", "separation_between": "apart\nbetween", "within_share": "varies\nwithin",
+    "rejected_dissent": "rejected:\ndissent", "rejected_easy": "of these\neasy",
+}  # fmt: skip
+SEPARATION = (
+    "apart within: AUROC of dissenting against agreeing noise samples of one input, which NCL lives on; between: of "
+    "wrong against right smoothed answers, by the mean under noise · varies within: share of the measure's variance "
+    "within inputs"
+)
+REJECTED = (
+    "rejected: of the rejected samples, those that dissent from their input's smoothed class; easy: of these, those of "
+    "inputs with p_A above 0.9, where one is worth most radius"
+)
+ORACLE = (
+    "oracle: the gain if as many samples were rejected and all of them dissented, on inputs whose class is right: at "
+    "random, or those of the easiest inputs first; the class stays, where a rejecter may also name a better one"
+)
 AUROC = "AUROC: mean over the OOD sets, of one clean pass and of the mean under noise"
 
 
@@ -39,7 +61,9 @@ def study_tables(db: Database, study: StudyRow, *, machine: bool = False) -> lis
     if not found:
         return []
     sources = source_table(study.name, found)
-    return [sources] if machine else [network_table(study.name, found), sources, ranking_table(found)]
+    if machine:
+        return [sources]
+    return [network_table(study.name, found), sources, property_table(study.name, found), ranking_table(found)]
 
 
 def network_table(name: str, found: Sequence[SourceFound]) -> Table:
@@ -49,7 +73,8 @@ def network_table(name: str, found: Sequence[SourceFound]) -> Table:
         _place_of(one) | {
             "predictor": one.predictor, "run_id": one.figures.run_id, "inputs": one.figures.inputs,
             "clean_accuracy": one.figures.clean_accuracy, "acr_standard": one.figures.acr_standard,
-            "at_ceiling": one.figures.at_ceiling,
+            "at_ceiling": one.figures.at_ceiling, "calibration_votes": one.calibration.votes,
+            "calibration_softmax": one.calibration.softmax,
         }
         for one in reversed(first.values())
     ]  # fmt: skip
@@ -60,8 +85,10 @@ def network_table(name: str, found: Sequence[SourceFound]) -> Table:
         Column("accuracy\n%", lambda r: percent_text(r["clean_accuracy"]), name="clean_accuracy"),
         Column("ACR\nstandard", lambda r: acr_text(r["acr_standard"]), name="acr_standard"),
         Column("ceiling\n%", lambda r: percent_text(r["at_ceiling"]), name="at_ceiling"),
+        Column("ECE\nvotes %", lambda r: percent_text(r["calibration_votes"]), name="calibration_votes"),
+        Column("ECE\nsoftmax %", lambda r: percent_text(r["calibration_softmax"]), name="calibration_softmax"),
     ]
-    return Table(f"study {name}: networks", records, columns, (ABSOLUTE,))
+    return Table(f"study {name}: networks", records, columns, (ABSOLUTE, CALIBRATION))
 
 
 def source_table(name: str, found: Sequence[SourceFound]) -> Table:
@@ -91,6 +118,26 @@ def source_table(name: str, found: Sequence[SourceFound]) -> Table:
     ]
     notes = (EQUAL, INTERVALS, *([AUROC] if detection else []))
     return Table(f"study {name}: sources of uncertainty", records, columns, notes)
+
+
+def property_table(name: str, found: Sequence[SourceFound]) -> Table:
+    """Returns what each source is like under noise, and what the best rejection at its coverage would gain."""
+    records = [_record(one) for one in found]
+    columns = [
+        *_place_columns(records),
+        Column("coverage", lambda r: number_text(r["coverage_calibrated"]), name="coverage_calibrated"),
+        *_varying(records, "predictor", Column("predictor", lambda r: r["predictor"], "left", "predictor")),
+        Column("uncertainty", lambda r: r["measure"], "left", "measure"),
+        *(Column(f"{title}\n%", _percent_of(key), name=key) for key, title in PROPERTIES.items()),
+        Column("gain\n%", lambda r: percent_text(r["gain"]), name="gain"),
+        Column("oracle:\nrandom %", lambda r: percent_text(r["oracle_random"]), name="oracle_random"),
+        Column("easiest\nfirst %", lambda r: percent_text(r["oracle_easiest"]), name="oracle_easiest"),
+    ]
+    return Table(f"study {name}: properties under noise", records, columns, (SEPARATION, REJECTED, ORACLE))
+
+
+def _percent_of(name: str) -> Callable[[Record], str]:
+    return lambda record: percent_text(record[name])
 
 
 def ranking_table(found: Sequence[SourceFound]) -> Table:
@@ -131,7 +178,7 @@ def _record(one: SourceFound) -> dict[str, Any]:
     record |= {f"{name}_interval": value and value._asdict() for name, value in intervals.items()}
     record["behind"] = one.ranked.behind.value if one.ranked else None
     record["best"] = one.ranked.best if one.ranked else None
-    return record | {"auroc_clean": one.auroc_clean, "auroc_smoothed": one.auroc_smoothed}
+    return record | {"auroc_clean": one.auroc_clean, "auroc_smoothed": one.auroc_smoothed} | asdict(one.properties)
 
 
 def _place_of(one: SourceFound) -> dict[str, Any]:
