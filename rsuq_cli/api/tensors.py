@@ -25,6 +25,7 @@ from rsuq_cli.certificates.method import Method
 from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.loading import answer_of, check_output
+from rsuq_cli.models.members import Members
 from rsuq_cli.models.network import Network, as_network
 from rsuq_cli.run.cautions import PROBABILITIES
 from rsuq_cli.run.request import CertifyRequest, Machine, Sources
@@ -120,7 +121,8 @@ def certify(
     rule: str = "majority",
     competitors: str | None = None,
     views: int = 1,
-    decide: str = "single",
+    members: Sequence[nn.Module] = (),
+    decide: str | None = None,
     indices: Sequence[int] | Literal["content"] | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -133,8 +135,9 @@ def certify(
     dict or object that has them as `logits`); it is put in eval mode. A sample is certain where its `uncertainty` is at
     most `threshold`. Instead of a threshold, `calibration` images that are neither `images` nor training data let one
     be chosen for `coverage`. With `views` the model is asked about the mirror image of every sample, too (2), and about
-    both moved by a pixel (4, 8): the views reject, or `decide="mean"` lets their mean name the class. Numbers may be
-    Python's, numpy's or torch's.
+    both moved by a pixel (4, 8): the views reject, or `decide="mean"` lets their mean name the class. `members` are
+    further networks of an ensemble, whose mean names the class unless `decide="single"` leaves that to `model`.
+    Numbers may be Python's, numpy's or torch's.
 
     The noise of an image depends on the seed and a number: its position in this call, so that image i has the noise of
     input i of a data set, and two calls with one image each share one noise: their errors are not independent. With
@@ -163,20 +166,22 @@ def certify(
         Sources("model"), sigma, n0=n0, n=n, alpha=alpha, machine=Machine(device, precision, batch_size), seed=seed,
         measures=(uncertainty,), threshold=threshold, coverages=() if threshold is not None else (coverage,),
         rule=rule, competitors=competitors,  # type: ignore[arg-type]
-        predictor=Predictor(a_whole_number("views", views), a_word("decide", decide)),  # type: ignore[arg-type]
+        predictor=_predictor(views, decide, model, members),
     )  # fmt: skip
     images = images_given("images", images)
     calibration = None if calibration is None else images_given("calibration", calibration)
     if calibration is not None and threshold is None:
         _warn_of_shared(images, calibration)
     shape = _shape(images)
-    network = _network(model, shape).to(where).eval()
-    num_classes = _classes(network, shape, where)
+    networks = [_network(one, shape).to(where).eval() for one in (model, *members)]
+    num_classes = _classes(networks[0], shape, where)
     truth = None if labels is None else labels_given(labels, len(images), num_classes)
-    check_output(network, network.spec, shape, num_classes, where)
+    for one in networks:
+        check_output(one, one.spec, shape, num_classes, where)
     engine = Engine(
-        network, shape=shape, num_classes=num_classes, sigma=sigma, seed=seed, device=where,
-        precision=check_precision(precision, where), batch_size=batch_size, predictor=request.predictor,
+        Members(networks) if members else networks[0], shape=shape, num_classes=num_classes, sigma=sigma, seed=seed,
+        device=where, precision=check_precision(precision, where), batch_size=batch_size,
+        predictor=request.predictor,
     )  # fmt: skip
     numbers = numbers_of(images, indices)
     check_answers(engine, images, numbers)
@@ -237,6 +242,14 @@ def _edges(engine: Engine, request: CertifyRequest, calibration: torch.Tensor | 
     return calibrated_edges(
         values, measures=engine.predictor.measures, thresholds={}, coverages=request.wanted_coverages
     )
+
+
+def _predictor(views: int, decide: str | None, model: nn.Module, members: Sequence[nn.Module]) -> Predictor:
+    if any(one is model for one in members):
+        raise BadInput("members holds the model itself", "it would count twice in the mean: give further networks")
+    decides = ("mean" if members else "single") if decide is None else a_word("decide", decide)
+    views = a_whole_number("views", views)
+    return Predictor(views, decides, tuple(str(id(one)) for one in members))  # type: ignore[arg-type]
 
 
 def _shape(images: torch.Tensor) -> tuple[int, int, int]:

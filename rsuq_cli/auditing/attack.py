@@ -20,7 +20,7 @@ from rsuq_cli.datasets.dataset import pixels
 from rsuq_cli.uncertainty.forms import Outputs, form_of
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 from rsuq_cli.uncertainty.scores import scores
-from rsuq_cli.uncertainty.views import ALL, viewed
+from rsuq_cli.uncertainty.views import passes_of
 
 AttackName = Literal["pgd", "random"]
 
@@ -177,8 +177,7 @@ class Attacker:
         return Masses(certain, votes, total - int(certain.sum()), total, total - int(votes.sum()))
 
     def _sampled(self, noisy: torch.Tensor) -> _Sampled:
-        views = ALL[: self.predictor.views]
-        passes = torch.stack([self.model(viewed(noisy, view)).float() for view in views], dim=1)
+        passes = passes_of(self.model, noisy, self.predictor.views)
         with torch.no_grad():
             found = scores(passes, (self.measure,), self.predictor.decide)
             certain = found.answered & (found.values[0] <= self.threshold)

@@ -46,7 +46,8 @@ def certify(
     ] = None,
     uncertainty: options.Measures = None,
     views: options.Views = 1,
-    decide: options.Decide = "single",
+    members: options.Members = None,
+    decide: options.Decide = None,
     coverage: options.Coverages = None,
     threshold: options.Threshold = None,
     rule: options.Rule = "majority",
@@ -100,10 +101,10 @@ def certify(
     The same command again continues an interrupted run, or shows the complete one.
     """
     from rsuq_cli.console import Reporter
+    from rsuq_cli.jobs.ensemble import predictor_of_flags, with_members
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.results.names import Labels
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
-    from rsuq_cli.uncertainty.predictor import Predictor
 
     sampling = {"n0": n0, "n": n, "alpha": alpha, "skip": skip}
     for name, value in (PRESETS[preset] if preset else {}).items():
@@ -123,6 +124,8 @@ def certify(
         checkpoint=checkpoint,
         objective=objective,
     )
+    if members is not None:
+        sources = with_members(sources, members, db)
     request = CertifyRequest(
         sources=sources,
         sigma=sigma,
@@ -141,7 +144,7 @@ def certify(
         competitors=competitors,  # type: ignore[arg-type]
         family_wise=family_wise,
         fresh=fresh,
-        predictor=Predictor(views, decide),  # type: ignore[arg-type]
+        predictor=predictor_of_flags(views, decide, sources),
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, precision, options.batch_size_of(batch_size), workers, compile),
         at_radius=at_radius,

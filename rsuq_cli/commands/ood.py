@@ -48,7 +48,8 @@ def ood(
     ] = None,
     uncertainty: options.Measures = None,
     views: options.Views = 1,
-    decide: options.Decide = "single",
+    members: options.Members = None,
+    decide: options.Decide = None,
     coverage: options.Coverage = None,
     threshold: options.Threshold = None,
     alpha: options.Alpha = 0.001,
@@ -88,21 +89,20 @@ def ood(
     interrupted run, or shows the complete one.
     """
     from rsuq_cli.console import Reporter, is_machine, print_tables
+    from rsuq_cli.jobs.ensemble import predictor_of_flags, with_members
     from rsuq_cli.jobs.ood.request import OodRequest
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.results.names import Labels
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
-    from rsuq_cli.uncertainty.predictor import Predictor
 
     settings: dict[str, Any] = {
         "model": model, "dataset": dataset, "sigma": sigma, "n0": n0, "n": n, "seed": seed, "split": split,
         "precision": precision, "weights": weights, "image_size": image_size,
         "untrained": untrained, "factory_file": None, "views": views, "decide": decide,
     }  # fmt: skip
-    settings["predictor"] = Predictor(views, decide)  # type: ignore[arg-type]
     if run is not None:
-        for flag, value in (("--checkpoint", checkpoint), ("--objective", objective)):
+        for flag, value in (("--checkpoint", checkpoint), ("--objective", objective), ("--members", members)):
             if value is not None:
                 raise BadInput(f"both --run and {flag} are given", f"the run has settled it: leave {flag} out")
         from rsuq_cli.jobs.ood.reuse import settings_of_run
@@ -114,8 +114,10 @@ def ood(
         settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"],
         normalise, given_statistics(mean, std), settings.get("assumed"),
         settings["untrained"], settings["factory_file"], classes_renamed, settings.get("recorded_classes"),
-        checkpoint, objective,
+        checkpoint, objective, settings.get("members", ()),
     )  # fmt: skip
+    if members is not None:
+        sources = with_members(sources, members, db)
     certify = CertifyRequest(
         sources=sources,
         sigma=settings["sigma"],
@@ -129,7 +131,7 @@ def ood(
         threshold=threshold,
         coverages=() if coverage is None else (coverage,),
         fresh=fresh,
-        predictor=settings["predictor"],
+        predictor=settings.get("predictor") or predictor_of_flags(views, decide, sources),
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, settings["precision"], options.batch_size_of(batch_size), workers, compile),
     )

@@ -138,9 +138,21 @@ Views = Annotated[
     ),
 ]  # fmt: skip
 Decide = Annotated[
-    str,
-    reading(metavar="WHO", help="With views: single, the plain pass names the class, or mean, the mean of all does."),
+    str | None,
+    reading(
+        metavar="WHO",
+        help="With these: single, the plain pass of the first network names the class, or mean, the mean of all does.",
+        show_default="single for views, mean for members",
+    ),
 ]
+Members = Annotated[
+    str | None,
+    reading(
+        "--members", metavar="ID|FILE,...",
+        help="An ensemble: these checkpoints, or files of weights, are all asked about every noisy input.",
+        show_default="one network",
+    ),
+]  # fmt: skip
 Coverages = Annotated[
     list[float] | None,
     reading(metavar="SHARE", help="Share of noisy calibration inputs to answer; may be repeated.", show_default="0.9"),

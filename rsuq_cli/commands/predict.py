@@ -14,7 +14,7 @@ from rsuq_cli.uncertainty.measures import MEASURES
 # Flags that a run has settled.
 _SETTLED = (
     "model", "checkpoint", "objective", "untrained", "classes_renamed", "sigma", "dataset",
-    "uncertainty", "views", "decide", "coverage", "threshold", "rule",
+    "uncertainty", "views", "members", "decide", "coverage", "threshold", "rule",
     "competitors", "n0", "n", "alpha", "family_wise", "split", "seed", "noise", "image_size", "precision",
     "normalise", "mean", "std",
 )  # fmt: skip
@@ -56,7 +56,8 @@ def predict(
         str, options.reading(metavar="MEASURE", help=f"{options.listed(list(MEASURES))}.")
     ] = "entropy",
     views: options.Views = 1,
-    decide: options.Decide = "single",
+    members: options.Members = None,
+    decide: options.Decide = None,
     coverage: options.Coverage = None,
     threshold: options.Threshold = None,
     rule: options.Rule = "majority",
@@ -87,11 +88,11 @@ def predict(
     answer that certify gives it.
     """
     from rsuq_cli.console import Reporter
+    from rsuq_cli.jobs.ensemble import predictor_of_flags, with_members
     from rsuq_cli.jobs.predict import FromRun, PredictRequest, predict_run
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.predict import prediction_table
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
-    from rsuq_cli.uncertainty.predictor import Predictor
 
     settings: FromRun | CertifyRequest
     if run is not None:
@@ -104,20 +105,23 @@ def predict(
     else:
         if scoring is not None:
             raise BadInput("--scoring without --run", "name the run that it reads")
+        sources = Sources(
+            model,
+            dataset,
+            weights,
+            data_dir,
+            image_size,
+            normalise=normalise,
+            statistics=given_statistics(mean, std),
+            untrained=untrained,
+            classes_renamed=classes_renamed,
+            checkpoint=checkpoint,
+            objective=objective,
+        )
+        if members is not None:
+            sources = with_members(sources, members, db)
         settings = CertifyRequest(
-            sources=Sources(
-                model,
-                dataset,
-                weights,
-                data_dir,
-                image_size,
-                normalise=normalise,
-                statistics=given_statistics(mean, std),
-                untrained=untrained,
-                classes_renamed=classes_renamed,
-                checkpoint=checkpoint,
-                objective=objective,
-            ),
+            sources=sources,
             sigma=sigma,
             n0=n0,
             n=n,
@@ -131,7 +135,7 @@ def predict(
             rule=rule,  # type: ignore[arg-type]
             competitors=competitors,  # type: ignore[arg-type]
             family_wise=family_wise,
-            predictor=Predictor(views, decide),  # type: ignore[arg-type]
+            predictor=predictor_of_flags(views, decide, sources),
             machine=Machine(device or "auto", precision),
         )
     request = PredictRequest(tuple(images), settings, index, resize)

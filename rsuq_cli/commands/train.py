@@ -53,6 +53,15 @@ def train(
     ema: Annotated[
         float, options.training(metavar="DECAY", help="Keep averaged weights, such as 0.999; 0 keeps the last.")
     ] = 0.0,
+    ensemble: Annotated[
+        int | None,
+        options.training(
+            "--ensemble",
+            metavar="N",
+            help="Train N networks with seeds from --seed on, for --members.",
+            show_default="one network",
+        ),
+    ] = None,
     seed: options.Seed = 0,
     fresh: options.Fresh = False,
     dry_run: options.DryRun = False,
@@ -73,7 +82,8 @@ def train(
     Interrupted, the same command goes on after the last finished epoch; complete, it shows the checkpoint.
     """
     from rsuq_cli.console import Reporter
-    from rsuq_cli.jobs.train import TrainRequest, train_run
+    from rsuq_cli.jobs.ensemble import train_members, training_of_members
+    from rsuq_cli.jobs.train import TrainRequest
     from rsuq_cli.reports.checkpoints import checkpoint_table
     from rsuq_cli.results.names import Labels
     from rsuq_cli.run.request import Machine, Sources
@@ -100,11 +110,11 @@ def train(
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, precision),
     )
+    requests = training_of_members(request, ensemble)
     if dry_run:
         from rsuq_cli.jobs.train_plan import train_plan
         from rsuq_cli.reports.plan import train_plan_sheet
 
-        train_plan_sheet(train_plan(request, db, Reporter())).print(format)
+        train_plan_sheet(train_plan(requests, db, Reporter())).print(format)
         return
-    outcome = train_run(request, db, Reporter())
-    checkpoint_table(outcome).print(format)
+    checkpoint_table(train_members(requests, db, Reporter())).print(format)

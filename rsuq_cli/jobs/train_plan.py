@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ class TrainPlan:
 
     `finished_epochs` are kept of an interrupted one, which goes on after them where network and data are what they
     were; `seconds` is what the rest takes by them, None where there are none. `checkpoints` are those that there are
-    for the same model, data and sigma, `trained` the one that this very training made: it would be shown. A step costs
-    `plain_steps` of those of the Gaussian objective.
+    for the same model, data and sigma, `trained` the one that this very training made: it would be shown. Of an
+    ensemble, `members` are those of its networks, None where one is not trained, and all else is of its first. A step
+    costs `plain_steps` of those of the Gaussian objective.
     """
 
     model: str
@@ -35,11 +37,19 @@ class TrainPlan:
     seconds: float | None
     checkpoints: tuple[int, ...]
     trained: int | None
+    members: tuple[int | None, ...]
     plain_steps: float
 
 
-def train_plan(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> TrainPlan:
-    """Returns what `train_run` would do with this request; raises what it would raise before its first epoch."""
+def train_plan(requests: Sequence[TrainRequest], database: str | Path | None, watcher: Watcher) -> TrainPlan:
+    """Returns what training would do with one request, or with those of an ensemble; raises what it would raise before
+    its first epoch.
+    """
+    plans = [_plan(request, database, watcher) for request in requests]
+    return replace(plans[0], members=tuple(plan.trained for plan in plans) if len(plans) > 1 else ())
+
+
+def _plan(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> TrainPlan:
     ready = prepared(request, database, watcher)
     state = load_state(ready.resume_file) if ready.resume_file.exists() and not request.fresh else None
     history = state.history if state else ()
@@ -64,5 +74,6 @@ def train_plan(request: TrainRequest, database: str | Path | None, watcher: Watc
         seconds=None if mean is None or trained.checkpoint else mean * (settings.epochs - len(history)),
         checkpoints=tuple(same),
         trained=trained.checkpoint.id if trained.checkpoint else None,
+        members=(),
         plain_steps=objective.passes(settings.sigma),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,8 @@ if TYPE_CHECKING:
     from rsuq_cli.jobs.train import TrainOutcome
 
 
-def checkpoint_table(outcome: TrainOutcome) -> Table:
-    """Returns the checkpoint as a table of one row."""
+def checkpoint_table(outcomes: Sequence[TrainOutcome]) -> Table:
+    """Returns the checkpoints of a training as a table, of one row but for an ensemble."""
     columns = [
         Column("checkpoint", lambda r: str(r["checkpoint_id"])),
         Column("model", lambda r: r["model"], "left"),
@@ -23,6 +24,14 @@ def checkpoint_table(outcome: TrainOutcome) -> Table:
         Column("accuracy\nunder noise %", lambda r: percent_text(r["accuracy_noisy"])),
         Column("seconds", lambda r: "-" if r["seconds"] is None else f"{r['seconds']:.0f}"),
     ]
-    return Table(
-        "trained", [asdict(outcome)], columns, (f"weights: {outcome.file}", "accuracies on held-out calibration data")
-    )
+    numbers = ",".join(str(one.checkpoint_id) for one in outcomes)
+    notes = [
+        *(f"weights: {one.file}" for one in outcomes),
+        "accuracies on held-out calibration data",
+        *(
+            [f"as one ensemble: rsuq certify --members {numbers}, with the data set and sigma"]
+            if "," in numbers
+            else []
+        ),
+    ]
+    return Table("trained", [asdict(one) for one in outcomes], columns, tuple(notes))

@@ -76,7 +76,8 @@ def train_plan_sheet(plan: TrainPlan) -> Sheet:
     begun = f"an interrupted training goes on after epoch {plan.finished_epochs}, if network and data are as they were"
     shown = f"trained already: checkpoint {plan.trained} would be shown (--fresh trains anew)"
     lines = [
-        ("model", plan.model), ("data set", f"{plan.dataset}, {plan.inputs:,} training inputs"),
+        ("model", plan.model), ("networks", _networks(plan)),
+        ("data set", f"{plan.dataset}, {plan.inputs:,} training inputs"),
         *((_TRAINING.get(name, name.replace("_", " ")), _spelled(value)) for name, value in plan.settings.items()),
         ("a step costs", None if plan.plain_steps == 1 else f"about {plan.plain_steps:g} plain ones"),
         ("device", plan.device), ("checkpoint in", plan.folder),
@@ -85,7 +86,20 @@ def train_plan_sheet(plan: TrainPlan) -> Sheet:
         ("there are", f"checkpoint {', '.join(map(str, plan.checkpoints))} for this model, data set and σ"
                       if plan.checkpoints else "no checkpoints for this model, data set and σ"),
     ]  # fmt: skip
-    return sheet(TITLE.format("trained"), asdict(plan) | {"checkpoints": list(plan.checkpoints)}, lines)
+    return sheet(
+        TITLE.format("trained"),
+        asdict(plan) | {"checkpoints": list(plan.checkpoints), "members": list(plan.members)},
+        lines,
+    )
+
+
+def _networks(plan: TrainPlan) -> str | None:
+    """Returns how many networks an ensemble has, and which are trained; the rest of the plan is of the first."""
+    if not plan.members:
+        return None
+    trained = [str(one) for one in plan.members if one is not None]
+    known = f"; trained already: checkpoint {', '.join(trained)}" if trained else ""
+    return f"{len(plan.members)}, one after another, with seeds of their own{known}; what follows is the first"
 
 
 def _spelled(value: object) -> object:

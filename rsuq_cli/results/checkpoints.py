@@ -5,6 +5,7 @@ Invariant: nothing here writes; what a file holds is not looked at.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -43,6 +44,11 @@ def list_checkpoints(
     return [row for row in found if name in (None, row.name) and set(tags) <= set(row.tags)]
 
 
+def _members(configuration: str) -> list[str]:
+    """Returns the sha256 of the weights of an ensemble's further networks, as a run's configuration holds them."""
+    return list(json.loads(configuration).get("predictor", {}).get("members", ()))
+
+
 def checkpoint_by_number(db: Database, number: int) -> CheckpointRow:
     """Returns one checkpoint; raises BadInput where there is none of this number."""
     for row in list_checkpoints(db):
@@ -57,10 +63,14 @@ def where_checkpoints(written: str) -> Condition:
 
 
 def runs_by_checkpoint(db: Database) -> dict[int, tuple[int, ...]]:
-    """Returns the numbers of the runs that were made with each checkpoint that has any."""
-    wanted = select(_RUN.c.checkpoint_id, _RUN.c.id).where(_RUN.c.checkpoint_id.is_not(None)).order_by(_RUN.c.id)
+    """Returns the numbers of the runs that were made with each checkpoint that has any, as the network or a member."""
     found: dict[int, tuple[int, ...]] = {}
     with db.read() as connection:
-        for checkpoint_id, run_id in connection.execute(wanted):
-            found[checkpoint_id] = (*found.get(checkpoint_id, ()), run_id)
+        numbers = {row.sha256: row.id for row in connection.execute(select(_CHECKPOINT.c.sha256, _CHECKPOINT.c.id))}
+        ensembles = select(_RUN.c.id, _RUN.c.configuration).where(_RUN.c.configuration.contains('"members"'))
+        members = {number: _members(configuration) for number, configuration in connection.execute(ensembles)}
+        for checkpoint_id, run_id in connection.execute(select(_RUN.c.checkpoint_id, _RUN.c.id).order_by(_RUN.c.id)):
+            further = [numbers[one] for one in members.get(run_id, ()) if one in numbers]
+            for number in filter(None, (checkpoint_id, *further)):
+                found[number] = (*found.get(number, ()), run_id)
     return found

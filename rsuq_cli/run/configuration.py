@@ -17,6 +17,8 @@ from rsuq_cli.run.network.recorded_normalisation import NORMALISATION, tells_apa
 FINGERPRINT = "fingerprint"
 # What the images that calibrate look like; their numbers alone do not tell that a file was replaced.
 CALIBRATION_IMAGES = "calibration_images_sha256"
+# Which models the further networks of an ensemble are, and where their weights were; their hashes are the predictor's.
+MEMBERS = "members"
 # Where the source of a user's own network was.
 FACTORY_FILE = "factory_file"
 
@@ -25,7 +27,7 @@ def hashed_part(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the evidence depends on."""
     # The size of the images is in the data set's name, and what a file holds counts, not where it lies; the usual
     # normalisation was not always recorded.
-    ignored = {IMAGE_SIZE, FACTORY_FILE} | (set() if tells_apart(configuration) else {NORMALISATION})
+    ignored = {IMAGE_SIZE, FACTORY_FILE, MEMBERS} | (set() if tells_apart(configuration) else {NORMALISATION})
     return without(configuration, *ignored)
 
 

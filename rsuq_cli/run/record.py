@@ -15,15 +15,17 @@ from typing import Any, Literal
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.models.checkpoints import library_versions
+from rsuq_cli.models.member import Member
 from rsuq_cli.results.rows import NewRun
-from rsuq_cli.run.configuration import CALIBRATION_IMAGES, FACTORY_FILE, FINGERPRINT, hashed_part
+from rsuq_cli.run.configuration import CALIBRATION_IMAGES, FACTORY_FILE, FINGERPRINT, MEMBERS, hashed_part
 from rsuq_cli.run.data import IMAGE_SIZE
 from rsuq_cli.run.network.recorded_normalisation import recorded
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.sources import Opened
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.noise import BLOCK
-from rsuq_cli.spelling import spelled
+from rsuq_cli.spelling import path_of, spelled
+from rsuq_cli.uncertainty.predictor import PREDICTOR
 from rsuq_cli.uncertainty.thresholds import SAMPLES
 
 # Which images calibrated.
@@ -63,9 +65,38 @@ def configuration_of(
         **({"class_names": list(opened.dataset.class_names)} if opened.renamed else {}),
         **({"untrained": True} if opened.untrained else {}),
         **request.predictor.recorded(),
+        **_members(opened),
         **({FACTORY_FILE: spelled(opened.model.source_file)} if opened.model.source_file else {}),
         **own,
     }
+
+
+def _members(opened: Opened) -> dict[str, Any]:
+    """Returns where the further networks were, so that they are found again."""
+    members = [
+        {
+            "model": one.spec,
+            "file": spelled(one.file.resolve()),
+            **({FACTORY_FILE: spelled(one.factory_file)} if one.factory_file else {}),
+        }
+        for one in opened.recipe.members
+    ]
+    return {MEMBERS: members} if members else {}
+
+
+def members_of(configuration: Mapping[str, Any]) -> tuple[Member, ...]:
+    """Returns the further networks of a stored run, as they were then."""
+    hashes = configuration.get(PREDICTOR, {}).get("members", ())
+    places = configuration.get(MEMBERS, ())
+    return tuple(
+        Member(
+            place["model"],
+            path_of(place["file"]),
+            sha256,
+            path_of(place[FACTORY_FILE]) if FACTORY_FILE in place else None,
+        )
+        for place, sha256 in zip(places, hashes, strict=True)
+    )
 
 
 def calibration_sha256(dataset: Dataset) -> str:

@@ -23,6 +23,7 @@ from rsuq_cli.certificates.method import (
 from rsuq_cli.certificates.stopping import GUARANTEE_NAMES, GuaranteeName, Stopping
 from rsuq_cli.datasets.names import parted
 from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.models.member import Member
 from rsuq_cli.models.statistics import Statistics, check_named
 from rsuq_cli.results.names import NO_LABELS, Labels
 from rsuq_cli.spelling import spelled
@@ -45,7 +46,8 @@ class Sources:
     `untrained` takes the weights that a factory of one's own draws; `factory_file` is where its source was when a run
     recorded it, for a spec that may have been written from another working directory. `classes_renamed` matches classes
     of other names in their order; `recorded_classes` are those of a run that is opened again. `checkpoint` names one by
-    its number or name, `objective` takes the newest of those trained for it. `NAME@16` is NAME with `image_size` 16.
+    its number or name, `objective` takes the newest of those trained for it; `members` are further networks.
+    `NAME@16` is NAME with `image_size` 16.
     Raises BadInput for an unknown normalisation, and where two normalisations or sizes are given.
     """
 
@@ -63,6 +65,7 @@ class Sources:
     recorded_classes: tuple[str, ...] | None = None
     checkpoint: str | None = None
     objective: str | None = None
+    members: tuple[Member, ...] = ()
 
     def __post_init__(self) -> None:
         # Names are kept with results, and a path of any bytes may be in them.

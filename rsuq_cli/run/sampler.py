@@ -20,6 +20,9 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
+from rsuq_cli.models.member import Member
+from rsuq_cli.models.members import joined, opened_members
+from rsuq_cli.models.statistics import Statistics
 from rsuq_cli.sampling.device import Precision
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.forward import Preparation
@@ -61,6 +64,7 @@ class Recipe(NamedTuple):
     weights_sha256: str
     fingerprint: Fingerprint
     factory_file: Path | None = None
+    members: tuple[Member, ...] = ()
 
 
 def open_sampler(engine: Engine, recipe: Recipe, sampling: Sampling, devices: Sequence[torch.device]) -> Sampler:
@@ -83,6 +87,11 @@ def _engine_of_worker(recipe: Recipe, sampling: Sampling, batch_size: int, devic
         raise BadInput(
             f"{recipe.spec} computes something else in every process", "keep what it computes in its weights"
         )
+    normalisation = Statistics(tuple(recipe.mean), tuple(recipe.std)) if recipe.mean and recipe.std else None
+    others = opened_members(
+        recipe.members, shape=recipe.shape, num_classes=recipe.num_classes, normalisation=normalisation
+    )
+    model = joined(model, others)
     there = sampling._replace(device=torch.device(device), batch_size=batch_size)
     return _engine(model, recipe.shape, recipe.num_classes, there)
 

@@ -20,6 +20,8 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
+from rsuq_cli.models.member import Member
+from rsuq_cli.models.members import joined, opened_members
 from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.run.cautions import other_sigma
 from rsuq_cli.run.classes import matched
@@ -40,7 +42,8 @@ class Opened:
 
     `fingerprint` is what the model computes, `recipe` how another process opens the same model; `untrained` says that
     its weights are random, `renamed` that classes have other names than it was trained with; `warnings` belong to
-    whatever is found out about it.
+    whatever is found out about it. `others` are the further networks of an
+    ensemble, all of which `model` is as one.
     """
 
     dataset: Dataset
@@ -53,6 +56,7 @@ class Opened:
     untrained: bool = False
     renamed: bool = False
     warnings: tuple[str, ...] = ()
+    others: tuple[LoadedModel, ...] = ()
 
     @property
     def which(self) -> str:
@@ -65,8 +69,9 @@ class Opened:
         return isinstance(self.model.metadata.get("class_names"), (list, tuple))
 
     def seen(self, inputs: Split) -> str:
-        """Returns a line where the network was trained on some of the inputs, "" otherwise."""
-        return seen_warning(inputs, self.model.metadata, self.which)
+        """Returns a line for every network that was trained on some of the inputs, "" where there is none."""
+        networks = [(self.which, self.model), *((Path(one.source).name, one) for one in self.others)]
+        return "; ".join(filter(None, (seen_warning(inputs, one.metadata, which) for which, one in networks)))
 
     def check_calibration(self, coverages: Sequence[float]) -> None:
         """Raises BadInput, before the database is touched, where nothing can calibrate a threshold for a coverage."""
@@ -117,20 +122,54 @@ def open_sources(
     dataset = fitted.dataset
     model, warnings = normalised(model, dataset, sources, sigma, device, watcher)
     fingerprint = fingerprint_of(model.module, dataset.shape)
-    cautions = [*fitted.warnings, *_cautions(sources, sigma, model, fingerprint, which)]
+    mean, std = model.normalisation or (None, None)
+    ensemble = _ensemble(sources, sigma, name, model, dataset)
+    cautions = [*fitted.warnings, *_cautions(sources, sigma, model, fingerprint, which), *ensemble.warnings]
     if untrained:
         cautions.append("the network is untrained: its weights are those that its factory draws")
     for caution in cautions:
         watcher.say(f"warning: {caution}")
-    mean, std = model.normalisation or (None, None)
     recipe = Recipe(
         sources.model, dataset.shape, dataset.num_classes, weights, mean, std, model.weights_sha256, fingerprint,
-        sources.factory_file,
+        sources.factory_file, ensemble.members,
     )  # fmt: skip
     return Opened(
-        dataset, name, sources.image_size, model, checkpoint, fingerprint, recipe, untrained, fitted.renamed,
-        (*warnings, *cautions),
+        ensemble.dataset, name, sources.image_size, ensemble.model, checkpoint, fingerprint, recipe, untrained,
+        fitted.renamed, (*warnings, *cautions), ensemble.others,
     )  # fmt: skip
+
+
+class _Ensemble(NamedTuple):
+    """All networks as one, the members as they are found again, the data without images that any of them saw, and
+    warnings.
+    """
+
+    model: LoadedModel
+    members: tuple[Member, ...]
+    dataset: Dataset
+    warnings: tuple[str, ...]
+    others: tuple[LoadedModel, ...]
+
+
+def _ensemble(sources: Sources, sigma: float, name: str, main: LoadedModel, dataset: Dataset) -> _Ensemble:
+    """Returns the network with the further ones; raises BadInput for one trained for classes of other names."""
+    others = opened_members(
+        sources.members, shape=dataset.shape, num_classes=dataset.num_classes, normalisation=main.normalisation
+    )
+    members: list[Member] = []
+    warnings: list[str] = []
+    for one, opened in zip(sources.members, others, strict=True):
+        which = one.file.name
+        if opened.weights_sha256 == main.weights_sha256:
+            raise BadInput(f"{which} is the first network itself", "it would count twice in the mean: name each once")
+        names, own = (each.metadata.get("class_names") for each in (opened, main))
+        if names is not None and own is not None and list(names) != list(own):
+            raise BadInput(f"{which} was trained for classes of other names", "take members of the same classes")
+        dataset, warning = unseen_calibration(dataset, name, opened.metadata, which)
+        members.append(one._replace(factory_file=opened.source_file))
+        caution = other_sigma(opened, sigma)
+        warnings += [warning, _other_data(name, opened, which), f"{which}: {caution}" if caution else ""]
+    return _Ensemble(joined(main, others), tuple(members), dataset, tuple(filter(None, warnings)), tuple(others))
 
 
 class _Fitted(NamedTuple):

@@ -16,6 +16,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
+from rsuq_cli.models.members import joined, opened_members
 from rsuq_cli.models.parts import located
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import RunRow
@@ -24,6 +25,7 @@ from rsuq_cli.run.configuration import FACTORY_FILE
 from rsuq_cli.run.data import inputs_of, open_data_of
 from rsuq_cli.run.network.recognition import check_same_network
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of
+from rsuq_cli.run.record import members_of
 from rsuq_cli.run.sampler import Sampling, open_engine
 from rsuq_cli.run.unseen import unseen_calibration
 from rsuq_cli.run.watcher import Watcher
@@ -88,10 +90,16 @@ def reopen(
         run.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=file, mean=mean, std=std,
         file=factory_file(run),
     )  # fmt: skip
+    others = opened_members(
+        members_of(configuration), shape=dataset.shape, num_classes=dataset.num_classes,
+        normalisation=normalisation_of(configuration),
+    )  # fmt: skip
     if run.split == "calibration":  # its images are those that training did not see
-        dataset = unseen_calibration(dataset, run.dataset, model.metadata, model.source).dataset
+        for one in (model, *others):
+            dataset = unseen_calibration(dataset, run.dataset, one.metadata, one.source).dataset
     _check_unchanged(run, model)
     check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
+    model = joined(model, others)
     # A compiled forward pass was certified in batches of one size.
     batch_size = configuration.get("batch_size", batch_size)
     sampling = Sampling(

@@ -16,13 +16,15 @@ ROUNDING: dict[Precision, float] = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 1e-1}
 
 
 def differing(before: torch.Tensor, after: torch.Tensor, precision: Precision = "fp32") -> torch.Tensor:
-    """Returns which rows `[N]` of two logits `[N, K]` of the same inputs are not the same answer.
+    """Returns which rows `[N]` of two logits `[N, K]` of the same inputs are not the same answer; `[N, M, K]` are rows,
+    too.
 
     Every class's distance to the leading one may move by a small part of itself, or of the margin that is usual in
     these rows; so may the leading logit, on which two measures rest. Logits that are not all finite are the same as
     others that are not.
     """
-    first, second = before.float(), after.float()
+    # Of several networks, each answer by itself.
+    first, second = (logits.float().flatten(0, -2) for logits in (before, after))
     answered, answered_too = (logits.isfinite().all(dim=1) for logits in (first, second))
     both = answered & answered_too
     if not both.any():

@@ -23,7 +23,7 @@ from rsuq_cli.sampling.comparison import differing, made_up_inputs
 from rsuq_cli.sampling.device import Precision, inference
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 from rsuq_cli.uncertainty.scores import Scores, scores
-from rsuq_cli.uncertainty.views import ALL, viewed
+from rsuq_cli.uncertainty.views import passes_of
 
 # How many inputs a preparation is tried on: as many as that many pixel values allow.
 _TRIED_VALUES, _FEWEST, _MOST = 2**18, 8, 16
@@ -88,15 +88,10 @@ class Forward:
 
         The plain pass is the first.
         """
-        views = ALL[: self.predictor.views]
-        if len(views) == 1:
-            return self.logits(noisy).float()[:, None]
-        # The network may write into what it is given, and its next answer over its last one.
-        others = [self.logits(viewed(noisy, view)).float().clone() for view in views[1:]]
-        return torch.stack([self.logits(noisy).float(), *others], dim=1)
+        return passes_of(self.logits, noisy, self.predictor.views)
 
     def logits(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Returns the logits `[rows, K]` of a batch, in the precision of the forward pass; the batch is the model's."""
+        """Returns the logits `[rows, K]` of a batch, or `[rows, M, K]` of M networks; the batch is the model's."""
         laid_out = noisy.contiguous(memory_format=self._format)
         if self._compiled is not None:
             try:

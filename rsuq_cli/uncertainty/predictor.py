@@ -23,28 +23,32 @@ PREDICTOR = "predictor"
 
 @dataclass(frozen=True)
 class Predictor:
-    """How often the network is asked about a noisy input, and who decides.
+    """Which networks are asked how often about a noisy input, and who decides.
 
     `views` are the input itself, its mirror image, and both moved by a pixel (`views`). `decide` is "single", where the
     plain pass names the class and the views only reject, or "mean", where the mean of the softmax over all passes does.
-    Raises BadInput for another number of views, and where there is no mean to decide by.
+    `members` are the sha256 of the weights of further networks, which are asked about the same views.
+    Raises BadInput for another number of views, a network given twice, and where there is no mean to decide by.
     """
 
     views: int = 1
     decide: Decide = "single"
+    members: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.views not in VIEWS:
             raise BadInput(f"--views is {self.views}", f"give one of {', '.join(map(str, VIEWS))}")
         if self.decide not in DECIDES:
             raise BadInput(f"unknown --decide {self.decide!r}", nearest(self.decide, DECIDES))
+        if len(set(self.members)) < len(self.members):
+            raise BadInput("--members names a network twice", "it would count twice in the mean: name each once")
         if self.passes == 1 and self.decide == "mean":
-            raise BadInput("--decide mean of one pass is that pass", "give --views 2 or more, or leave it out")
+            raise BadInput("--decide mean of one pass is that pass", "give --views or --members, or leave it out")
 
     @property
     def passes(self) -> int:
         """Passes through the network for every noise sample: what it costs beside a plain one."""
-        return self.views
+        return self.views * (1 + len(self.members))
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -54,16 +58,24 @@ class Predictor:
     def check(self, measure: str) -> None:
         """Raises BadInput for a measure that there is not, and for one of several passes where there is only one."""
         if measure_named(measure).of_passes and self.passes == 1:
-            raise BadInput(f"{measure} compares several passes, and one is asked for", "give --views 2 or more with it")
+            raise BadInput(
+                f"{measure} compares several passes, and one is asked for",
+                "give --views 2 or more with it, or --members",
+            )
 
     def recorded(self) -> dict[str, Any]:
         """Returns what a run's configuration holds of it: nothing of one plain pass."""
-        return {} if self == PLAIN else {PREDICTOR: {"views": self.views, "decide": self.decide}}
+        if self == PLAIN:
+            return {}
+        members = {"members": list(self.members)} if self.members else {}
+        return {PREDICTOR: {"views": self.views, "decide": self.decide, **members}}
 
     def __str__(self) -> str:
         if self == PLAIN:
             return "one pass"
-        return f"mean of {self.views} views" if self.decide == "mean" else f"{self.views} views reject"
+        networks = f"{1 + len(self.members)} networks" if self.members else ""
+        what = " × ".join(filter(None, [networks, f"{self.views} views" if self.views > 1 else ""]))
+        return f"mean of {what}" if self.decide == "mean" else f"{what} reject"
 
 
 PLAIN = Predictor()
@@ -73,7 +85,7 @@ def predictor_of(configuration: Mapping[str, Any]) -> Predictor:
     """Returns the predictor of a stored run; raises BadInput where a newer release recorded more than is known here."""
     stored = dict(configuration.get(PREDICTOR, {}))
     try:
-        return Predictor(**stored)
+        return Predictor(**stored | {"members": tuple(stored.get("members", ()))})
     except TypeError as error:
         raise BadInput(f"the run's predictor is {stored}, which this release of rsuq does not have",
                        "use the release that made it") from error  # fmt: skip

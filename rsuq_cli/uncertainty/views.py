@@ -6,6 +6,7 @@ reflected, so that a view has the input's own noise near the edge, and not none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -41,6 +42,22 @@ def viewed(images: torch.Tensor, view: View) -> torch.Tensor:
         columns = images.shape[3] - 1 - columns
     seen = images.index_select(3, columns)
     return seen if view.down == 0 else seen.index_select(2, _moved(images.shape[2], view.down, images.device))
+
+
+def passes_of(ask: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, views: int) -> torch.Tensor:
+    """Returns the logits of every pass `[N, T, K]` in float32: of each view, in turn of each network that `ask` asks.
+
+    `ask` returns `[N, K]`, or `[N, M, K]` of M networks. The plain pass is the first. What is asked may write into the
+    images, and its next answer over its last one.
+    """
+    if views == 1:
+        return _of_networks(ask(images).float())
+    others = [_of_networks(ask(viewed(images, view)).float()).clone() for view in ALL[1:views]]
+    return torch.cat([_of_networks(ask(images).float()), *others], dim=1)
+
+
+def _of_networks(logits: torch.Tensor) -> torch.Tensor:
+    return logits[:, None] if logits.ndim == 2 else logits
 
 
 def _moved(size: int, by: int, device: torch.device) -> torch.Tensor:

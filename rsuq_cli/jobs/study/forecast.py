@@ -101,7 +101,7 @@ class _There:
             if cell.begins_with not in self._checkpoints:
                 return None
             request = cell.beginning_with(self._checkpoints[cell.begins_with])
-        plan = train_plan(request, self.database, self.watcher)
+        plan = train_plan([request], self.database, self.watcher)
         if plan.trained is not None:
             self._checkpoints[cell.place] = plan.trained
         return plan

@@ -14,7 +14,9 @@ from rsuq_cli.console import Table
 from rsuq_cli.reports.markup import Html, element, folded, head, joined, listing, paragraph, scrolled, settings_table
 from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
+from rsuq_cli.run.configuration import MEMBERS
 from rsuq_cli.run.data import SPREAD, data_of
+from rsuq_cli.uncertainty.predictor import PLAIN, predictor_of
 
 _LATER = ("run_id", "source", "inputs", "n", "rule", "alpha")
 # What a model of one's own needs beside its name cannot be known from here.
@@ -108,7 +110,9 @@ def certify_commands(run: RunRow, scorings: Sequence[Figures]) -> list[str]:
         words = [word for name, value in (shared | own).items() if value is not None for word in (name, str(value))]
         family = ["--family-wise"] if one.family_size > 1 else []
         commands.append(
-            shlex.join(["rsuq", "certify", *words, *network_flags(run), *family, *_sampling(run.configuration)])
+            shlex.join(
+                ["rsuq", "certify", *words, *network_flags(run), *family, *_asked(run), *_sampling(run.configuration)]
+            )
         )
     return commands
 
@@ -117,6 +121,16 @@ def network_flags(run: RunRow) -> list[str]:
     """Returns the flags without which a run's network, or its classes, would be refused."""
     parts = {"untrained": "--untrained", "class_names": "--classes-renamed"}
     return [flag for part, flag in parts.items() if run.configuration.get(part)]
+
+
+def _asked(run: RunRow) -> list[str]:
+    """Returns the flags of what is asked for every sample, where it is more than the network once."""
+    predictor = predictor_of(run.configuration)
+    if predictor == PLAIN:
+        return []
+    views = ["--views", str(predictor.views)] if predictor.views > 1 else []
+    members = ["--members", ",".join(one["file"] for one in run.configuration[MEMBERS])] if predictor.members else []
+    return [*views, *members, "--decide", predictor.decide]
 
 
 def _sampling(configuration: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,90 @@
+"""An ensemble: which network is the first and which are asked beside it, and the training of all of them.
+
+Invariant: every member is known by the bytes of its weights before anything is opened; the first is the one that
+`--weights`, `--checkpoint` or `--objective` names, and where none of them does, the first of the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.origin import Origin, origin_of_weights
+from rsuq_cli.jobs.train import TrainOutcome, TrainRequest, train_run
+from rsuq_cli.models.member import Member
+from rsuq_cli.run.request import Sources
+from rsuq_cli.run.watcher import Watcher
+from rsuq_cli.uncertainty.predictor import Decide, Predictor
+
+
+def with_members(sources: Sources, named: str, database: str | Path | None) -> Sources:
+    """Returns the sources with the networks of a list such as "3,4,weights.safetensors": checkpoints, or files.
+
+    A checkpoint is of the model that it was trained as, a file of the model of the sources.
+    Raises BadInput for a list with gaps, for a checkpoint or file that there is not, and for less than two networks.
+    """
+    parts = [part.strip() for part in named.split(",")]
+    if not all(parts):
+        raise BadInput(f"--members {named!r} has an empty place", "give numbers, names or files with commas between")
+    found = [origin_of_weights(part, database) for part in parts]
+    members = tuple(_member(one, sources.model) for one in found)
+    if not (sources.weights or sources.checkpoint or sources.objective or sources.untrained):
+        sources, members = _first(sources, found[0]), members[1:]
+    if not members:
+        raise BadInput(f"--members {named} is one network", "name two or more, or leave it out")
+    return replace(sources, members=members)
+
+
+def predictor_of_flags(views: int, decide: str | None, sources: Sources) -> Predictor:
+    """Returns the predictor of a command: members decide by their mean unless it says otherwise, views only reject.
+
+    Raises BadInput for numbers of views and words that there are not, and for a network that is named twice.
+    """
+    usual: Decide = "mean" if sources.members else "single"
+    members = tuple(one.sha256 for one in sources.members)
+    return Predictor(views, decide or usual, members)  # type: ignore[arg-type]
+
+
+def training_of_members(request: TrainRequest, networks: int | None) -> list[TrainRequest]:
+    """Returns the trainings of an ensemble of so many networks, their seeds one after another; of None, the training.
+
+    Raises BadInput for less than two networks.
+    """
+    if networks is None:
+        return [request]
+    if networks < 2:
+        raise BadInput(f"--ensemble is {networks}", "give 2 or more, or leave it out for one network")
+    named = request.labels.name
+    return [
+        replace(
+            request, seed=request.seed + place,
+            labels=replace(request.labels, name=None if named is None else f"{named}-{place + 1}"),
+        )
+        for place in range(networks)
+    ]  # fmt: skip
+
+
+def train_members(
+    requests: Sequence[TrainRequest], database: str | Path | None, watcher: Watcher
+) -> list[TrainOutcome]:
+    """Trains one network after another; those that were trained before are shown, and an interrupted one goes on."""
+    outcomes = []
+    for place, request in enumerate(requests, start=1):
+        if len(requests) > 1:
+            watcher.say(f"network {place} of {len(requests)}, seed {request.seed}")
+        outcomes.append(train_run(request, database, watcher))
+    return outcomes
+
+
+def _first(sources: Sources, origin: Origin) -> Sources:
+    if origin.checkpoint is None:
+        return replace(sources, weights=origin.file)
+    return replace(sources, model=origin.checkpoint.model, checkpoint=str(origin.checkpoint.id))
+
+
+def _member(origin: Origin, model: str) -> Member:
+    if origin.checkpoint is None:
+        return Member(model, origin.file, origin.sha256)
+    return Member(origin.checkpoint.model, origin.file, origin.sha256)
