@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commandline import PATIENCE, Result, query, rsuq
+from commandline import PATIENCE, Result, evidence, query, rsuq
 from samples import Sample, blob_arrays, write_npz
 
 from rsuq_cli.jobs.study.grid import Surroundings, cells_of
@@ -97,6 +97,35 @@ def test_cluster_resume(place: Place, blobs: Sample) -> None:
     assert "6 inputs" in found.stdout
     assert query(place.database, "SELECT status, inputs FROM run") == [("complete", 6)]
     assert query(place.database, "SELECT COUNT(*) FROM evidence") == [(6,)]
+
+
+@pytest.mark.slow
+@needs_bash
+def test_slurm_array(place: Place, blobs: Sample) -> None:
+    """The tasks of an array, side by side on this machine, make the run of one command; again, they do nothing."""
+    flags = (*blobs.flags, "--n", 100, "--batch-size", 64)
+    whole = place.work / "whole.db"
+    assert rsuq("certify", *flags, "--db", whole).exit_code == 0
+    for _ in range(2):
+        found = run(place, "slurm_array.sh", *flags, TASKS="3")
+        assert "12 inputs" in found.stdout
+        assert query(place.database, "SELECT id, status FROM run") == [(1, "complete")]
+        assert evidence(place.database) == evidence(whole)
+
+
+@pytest.mark.slow
+@needs_bash
+@pytest.mark.parametrize("step", ["begin", "3", "collect"])
+def test_slurm_array_in_a_queue(place: Place, blobs: Sample, step: str) -> None:
+    """What a job of the array does where Slurm has started it."""
+    flags = (*blobs.flags, "--n", 100, "--batch-size", 64)
+    jobs = [{"STEP": "begin"}, *({"SLURM_ARRAY_TASK_ID": number} for number in "23"), {"STEP": "collect"}]
+    for job in jobs[: {"begin": 1, "3": 3, "collect": 4}[step]]:
+        run(place, "slurm_array.sh", *flags, TASKS="3", SLURM_JOB_ID="7", **job)
+    finished = [len(evidence(place.work / "shards" / f"{number}.db")) for number in (1, 2, 3)]
+    assert finished == ([4, 4, 4] if step == "begin" else [4, 8, 8])
+    if step == "collect":
+        assert query(place.database, "SELECT id, status FROM run") == [(1, "complete")]
 
 
 @pytest.mark.slow

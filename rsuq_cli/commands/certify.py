@@ -88,6 +88,7 @@ def certify(
     precision: options.Precision = "fp32",
     batch_size: options.BatchSize = "auto",
     workers: options.Workers = 1,
+    shard: options.Shard = None,
     compile: options.Compile = None,
     data_dir: options.DataDir = None,
     name: options.Name = None,
@@ -105,6 +106,7 @@ def certify(
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.results.names import Labels
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
+    from rsuq_cli.run.shard import parse_shard
 
     sampling = {"n0": n0, "n": n, "alpha": alpha, "skip": skip}
     for name, value in (PRESETS[preset] if preset else {}).items():
@@ -147,6 +149,7 @@ def certify(
         predictor=predictor_of_flags(views, decide, sources),
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, precision, options.batch_size_of(batch_size), workers, compile),
+        shard=parse_shard(shard),
         at_radius=at_radius,
         tolerance=tolerance,
         guarantees=tuple(dict.fromkeys(guarantee or [])),  # type: ignore[arg-type]

@@ -66,6 +66,7 @@ def ood(
     precision: options.Precision = "fp32",
     batch_size: options.BatchSize = "auto",
     workers: options.Workers = 1,
+    shard: options.Shard = None,
     compile: options.Compile = None,
     data_dir: options.DataDir = None,
     score: Annotated[
@@ -95,6 +96,7 @@ def ood(
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.results.names import Labels
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
+    from rsuq_cli.run.shard import parse_shard
 
     settings: dict[str, Any] = {
         "model": model, "dataset": dataset, "sigma": sigma, "n0": n0, "n": n, "seed": seed, "split": split,
@@ -134,6 +136,7 @@ def ood(
         predictor=settings.get("predictor") or predictor_of_flags(views, decide, sources),
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, settings["precision"], options.batch_size_of(batch_size), workers, compile),
+        shard=parse_shard(shard),
     )
     request = OodRequest(
         certify=certify,

@@ -199,6 +199,13 @@ Device = Annotated[
 Precision = Annotated[str, place(metavar="KIND", help="fp32, tf32 (NVIDIA) or bf16; it is recorded with the results.")]
 BatchSize = Annotated[str, place(metavar="N", help="Samples in a forward pass, or auto.")]
 Workers = Annotated[int, place(metavar="N", help="Processes that sample side by side; several devices have one each.")]
+Shard = Annotated[
+    str | None,
+    place(
+        "--shard", metavar="I/K",
+        help="Sample every K-th input from the I-th on: 1/4 to 4/4 together are one run.", show_default="all inputs",
+    ),
+]  # fmt: skip
 Compile = Annotated[
     bool | None, place("--compile/--no-compile", help="Use torch.compile.", show_default="for long jobs")
 ]

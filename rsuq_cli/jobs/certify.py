@@ -87,21 +87,24 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
     with open_for_writing(database) as db:
         run = begin(db, request, ready, configuration, watcher)
         scored = _scorings(db, run.handle.id, request.method.of_run(run.configuration), run.thresholds)
-        todo = ready.inputs.part.without(run.handle.finished)
+        (mine,) = ready.inputs.of_shard(request.shard)
+        todo = mine.without(run.handle.finished)
         with run.recorded(len(todo)):
             for one in scored:
                 # Certificates that are asked for now, of evidence that was stored before.
                 score_stored(db, run.handle.id, one, run.edges)
-            _announce(run, todo, scored)
+            _announce(run, len(mine), todo, scored)
             if len(todo):
                 _sample(run, todo, scored)
+            run.tell_shard()
         return CertifyOutcome(run.handle.id, tuple(one.scoring_id for one in scored), len(todo))
 
 
-def _announce(run: UnderWay, todo: Part, scored: Sequence[Scored]) -> None:
-    inputs = len(run.ready.inputs)
+def _announce(run: UnderWay, inputs: int, todo: Part, scored: Sequence[Scored]) -> None:
+    """Says what is sampled of the inputs of this command, which are all of the run or those of its shard."""
     if not len(todo):
-        run.watcher.say(f"run {run.handle.id}: all {inputs} inputs are sampled already; nothing to do")
+        whose = "" if run.request.shard.is_whole else f" of shard {run.request.shard}"
+        run.watcher.say(f"run {run.handle.id}: all {inputs} inputs{whose} are sampled already; nothing to do")
         return
     resumed = f" ({inputs - len(todo)} were finished before)" if len(todo) < inputs else ""
     run.watcher.say(f"run {run.handle.id}: {len(todo):,} inputs{resumed} {run.cost(len(todo), scored[0].method)}")

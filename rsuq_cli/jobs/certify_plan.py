@@ -107,7 +107,8 @@ def _plan(
 ) -> CertifyPlan:  # fmt: skip
     opened, split, engine = ready.opened, ready.inputs.part.split, ready.engine
     finished = len(run.finished) if run else 0
-    todo = len(split) - finished
+    (mine,) = ready.inputs.of_shard(request.shard)
+    todo = len(mine.without(run.finished if run else ()))
     samples = todo * (request.n0 + request.n)
     calibration = 0 if run else _calibration_samples(len(opened.dataset.calibration_indices))
     rate = ready.rate(request.n0 + request.n)

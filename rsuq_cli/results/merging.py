@@ -8,6 +8,7 @@ or note that is here stays, one that is missing here comes, and tags of both are
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, func, select, update
 from sqlmodel import SQLModel
 
 from rsuq_cli.certificates.evidence import decode, decode_sums
@@ -24,10 +25,11 @@ from rsuq_cli.results.database import Database, open_for_reading, open_for_writi
 from rsuq_cli.results.labels import Subject, add_tags, tags_of
 from rsuq_cli.results.location import locate
 from rsuq_cli.results.numbering import next_number
-from rsuq_cli.results.tables import Checkpoint, Run, Study, StudyRun, table_of
+from rsuq_cli.results.tables import Checkpoint, Evidence, Run, Study, StudyRun, table_of
+from rsuq_cli.results.writer import count_finished
 
 PAGE = 1024
-CHECKPOINT, RUN = table_of(Checkpoint), table_of(Run)
+CHECKPOINT, RUN, EVIDENCE = table_of(Checkpoint), table_of(Run), table_of(Evidence)
 STUDY, STUDY_RUN = table_of(Study), table_of(StudyRun)
 # What makes a row with a number of its own the same row in both databases; otherwise all its other columns do.
 _IDENTITY = {"scoring": ("run_id", "measure", "threshold", "rule", "competitors", "alpha", "family_size")}
@@ -111,15 +113,39 @@ def _merge_run(reading: Connection, target: Database, run: dict[str, Any], check
                 run_id = _insert(writing, RUN, _translated(RUN, run, {"checkpoint": checkpoints}) | {"status": status})
             else:
                 run_id = known["id"]
+            before = _seconds(writing, run_id)
             rows = _copy_rows(reading, writing, {"run": {run["id"]: run_id}})
             _bring_labels(reading, writing, "run", run, run_id)
             if known is None:
                 return Merged(**about, run_id=run_id, outcome="added", rows=rows)
-            if rows and run["status"] == "complete":
-                writing.execute(update(RUN).where(RUN.c.id == run_id).values(status="complete"))
+            if rows:
+                _bring_progress(writing, run, known, _seconds(writing, run_id) - before)
             return Merged(**about, run_id=run_id, outcome="completed" if rows else "same", rows=rows)
     except _Conflict as conflict:
         return Merged(**about, run_id=run_id, outcome="conflict", rows=0, conflict=str(conflict))
+
+
+def _seconds(connection: Connection, run_id: int) -> float:
+    """Returns how long the inputs of a run took that have evidence."""
+    total = select(func.coalesce(func.sum(EVIDENCE.c.seconds), 0.0)).where(EVIDENCE.c.run_id == run_id)
+    return float(connection.execute(total).scalar_one())
+
+
+def _bring_progress(writing: Connection, there: Mapping[Any, Any], here: Mapping[Any, Any], seconds: float) -> None:
+    """Says of a run that got rows from there, which took so many seconds, how far it is: halves make a complete run.
+
+    What an out-of-distribution run is evaluated to needs all of it at once, so halves of one are not complete.
+    """
+    whole = here["kind"] == "certify" and count_finished(writing, here["id"]) >= here["inputs"]
+    complete = whole or "complete" in (there["status"], here["status"])
+    lines = [json.loads(run["warnings"]) for run in (here, there) if run["warnings"]]
+    every = list(dict.fromkeys(line for run in lines for line in run))
+    changes = {
+        "status": "complete" if complete else here["status"],
+        "seconds": here["seconds"] + seconds,
+        "warnings": json.dumps(every) if every else None,
+    }
+    writing.execute(update(RUN).where(RUN.c.id == here["id"]).values(changes))
 
 
 def _bring_labels(

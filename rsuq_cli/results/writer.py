@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, RowMapping, Table, bindparam, func, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rsuq_cli.results.columns import column_values, finite
 from rsuq_cli.results.database import Database
+from rsuq_cli.results.evidence import edges_of, evidence_without_samples, load_edges, load_evidence
 from rsuq_cli.results.numbering import next_number
 from rsuq_cli.results.rows import (
     Array,
@@ -60,6 +61,7 @@ __all__ = [
     "add_warnings",
     "checkpoints_of_data",
     "configurations_of",
+    "count_finished",
     "evidence_without_samples",
     "find_runs",
     "finish_run",
@@ -77,8 +79,6 @@ __all__ = [
 CHECKPOINT, RUN, BIN_EDGES = table_of(Checkpoint), table_of(Run), table_of(BinEdges)
 EVIDENCE, SCORING, CERTIFIED_SAMPLE = table_of(Evidence), table_of(Scoring), table_of(CertifiedSample)
 AUDIT, AUDIT_BALL = table_of(Audit), table_of(AuditBall)
-# Few enough that a reader holds little memory and no transaction for long, many enough that queries do not count.
-PAGE = 256
 
 
 def record_checkpoint(db: Database, new: NewCheckpoint, *, renewed: Sequence[str] = ()) -> int:
@@ -116,10 +116,15 @@ def checkpoint_row(row: RowMapping) -> CheckpointRow:
     return CheckpointRow(**{**row, **parsed})
 
 
-def start_run(db: Database, new: NewRun, *, fresh: bool = False) -> RunHandle:
+def start_run(
+    db: Database, new: NewRun, *, fresh: bool = False,
+    serves: Callable[[Mapping[str, StoredEdges]], bool] | None = None,
+) -> RunHandle:  # fmt: skip
     """Returns the newest run of this configuration and these edges, or a new one; `fresh` always makes a new one.
 
-    An interrupted run is marked running again; the handle has the status as it was found. Older attempts are kept.
+    Where no run has these edges, the newest of this configuration whose bins are said to serve is taken: whoever began
+    first has fixed the bins of all that begin at once. An interrupted run is marked running again; the handle has the
+    status as it was found. Older attempts are kept.
     """
     values = column_values(new)
     edges = {measure: _stored(measure, given) for measure, given in new.edges.items()}
@@ -127,6 +132,8 @@ def start_run(db: Database, new: NewRun, *, fresh: bool = False) -> RunHandle:
     with db.transaction() as connection:
         same = select(RUN).where(*(RUN.c[name] == value for name, value in key.items()))
         known = connection.execute(same.order_by(RUN.c.attempt.desc()).limit(1)).mappings().first()
+        if known is None and serves is not None and not fresh:
+            known = _with_other_bins(connection, new.configuration_hash, serves)
         if known and not fresh:
             if known["status"] == "interrupted":
                 resumed = update(RUN).where(RUN.c.id == known["id"])
@@ -145,6 +152,15 @@ def start_run(db: Database, new: NewRun, *, fresh: bool = False) -> RunHandle:
         if bins:
             connection.execute(BIN_EDGES.insert(), bins)
         return RunHandle(int(run_id), attempt, "running", frozenset(), edges, created=True)
+
+
+def _with_other_bins(
+    connection: Connection, configuration_hash: str, serves: Callable[[Mapping[str, StoredEdges]], bool]
+) -> RowMapping | None:
+    """Returns the newest run of a configuration whose bins serve, None where there is none."""
+    every = select(RUN).where(RUN.c.configuration_hash == configuration_hash).order_by(RUN.c.id.desc())
+    rows = connection.execute(every).mappings().all()
+    return next((row for row in rows if serves(edges_of(connection, row["id"]))), None)
 
 
 def find_runs(db: Database, configuration_hash: str) -> list[RunHandle]:
@@ -183,7 +199,9 @@ def store_inputs(db: Database, run_id: int, evidence: Sequence[EvidenceRow], sam
     with db.transaction() as connection:
         _insert_missing(connection, EVIDENCE, rows)
         _insert_missing(connection, CERTIFIED_SAMPLE, certificates)
-        connection.execute(update(RUN).where(RUN.c.id == run_id).values(updated_at=_now()))
+        # Of several shards one may have been interrupted: the run is under way as long as any of them stores inputs.
+        under_way = case((RUN.c.status == "interrupted", "running"), else_=RUN.c.status)
+        connection.execute(update(RUN).where(RUN.c.id == run_id).values(updated_at=_now(), status=under_way))
 
 
 def store_samples(db: Database, samples: Sequence[SampleRow]) -> None:
@@ -209,12 +227,18 @@ def replace_samples(db: Database, samples: Sequence[SampleRow]) -> None:
         connection.execute(update(CERTIFIED_SAMPLE).where(*same).values(changes), values)
 
 
-def finish_run(db: Database, run_id: int, status: Status, seconds_added: float, warnings: Sequence[str] = ()) -> None:
+def finish_run(
+    db: Database, run_id: int, status: Status, seconds_added: float, warnings: Sequence[str] = (),
+    *, planned: int | None = None,
+) -> None:  # fmt: skip
     """Sets how a run ended, and adds the seconds it took this time and what should be known about it.
 
+    With fewer inputs than `planned` it is not complete, only interrupted: other shards have not finished theirs.
     One that was deleted meanwhile stays deleted.
     """
     with db.transaction() as connection:
+        if status == "complete" and planned is not None and count_finished(connection, run_id) < planned:
+            status = "interrupted"
         changes = {
             "status": status,
             "seconds": RUN.c.seconds + finite("seconds", seconds_added),
@@ -222,6 +246,12 @@ def finish_run(db: Database, run_id: int, status: Status, seconds_added: float, 
             "updated_at": _now(),
         }
         connection.execute(update(RUN).where(RUN.c.id == run_id).values(changes))
+
+
+def count_finished(connection: Connection, run_id: int) -> int:
+    """Returns how many inputs of a run have evidence."""
+    counted = select(func.count()).select_from(EVIDENCE).where(EVIDENCE.c.run_id == run_id)
+    return int(connection.execute(counted).scalar_one())
 
 
 def add_warnings(db: Database, run_id: int, warnings: Sequence[str]) -> None:
@@ -258,50 +288,12 @@ def store_balls(db: Database, audit_id: int, balls: Sequence[AuditBallRow]) -> N
         _insert_missing(connection, AUDIT_BALL, rows)
 
 
-def load_edges(db: Database, run_id: int) -> dict[str, StoredEdges]:
-    """Returns the bins of a run by measure, bit for bit as they were given."""
-    with db.read() as connection:
-        return _edges_of(connection, run_id)
-
-
-def load_evidence(db: Database, run_id: int) -> Iterator[EvidenceRow]:
-    """Yields the evidence of a run in the order of its inputs."""
-    return _pages(db, run_id, scoring_id=None)
-
-
-def evidence_without_samples(db: Database, run_id: int, scoring_id: int) -> Iterator[EvidenceRow]:
-    """Yields the evidence of a run that has no certificate under a scoring yet; storing some while reading is fine."""
-    return _pages(db, run_id, scoring_id)
-
-
-def _pages(db: Database, run_id: int, scoring_id: int | None) -> Iterator[EvidenceRow]:
-    e, s = EVIDENCE.c, CERTIFIED_SAMPLE.c
-    columns = (e.input_index, e.label, e.n0, e.n, e.counts, e.seconds, e.unanswered)
-    wanted = select(*columns).where(e.run_id == run_id).order_by(e.input_index).limit(PAGE)
-    if scoring_id is not None:
-        scored = select(s.input_index).where(s.scoring_id == scoring_id, s.input_index == e.input_index)
-        wanted = wanted.where(~scored.exists())
-    last = -1
-    while True:
-        with db.read() as connection:
-            page = connection.execute(wanted.where(e.input_index > last)).all()
-        if not page:
-            return
-        yield from (EvidenceRow(*row) for row in page)
-        last = page[-1].input_index
-
-
 def _handle(connection: Connection, row: RowMapping) -> RunHandle:
     run_id = row["id"]
     finished = connection.execute(select(EVIDENCE.c.input_index).where(EVIDENCE.c.run_id == run_id)).scalars()
     return RunHandle(
-        run_id, row["attempt"], row["status"], frozenset(finished), _edges_of(connection, run_id), created=False
+        run_id, row["attempt"], row["status"], frozenset(finished), edges_of(connection, run_id), created=False
     )
-
-
-def _edges_of(connection: Connection, run_id: int) -> dict[str, StoredEdges]:
-    rows = connection.execute(select(BIN_EDGES).where(BIN_EDGES.c.run_id == run_id).order_by(BIN_EDGES.c.measure))
-    return {row.measure: StoredEdges(_from_blob(row.edges), _from_blob(row.coverages)) for row in rows}
 
 
 def _stored(measure: str, given: MeasureEdges) -> StoredEdges:
@@ -324,10 +316,6 @@ def _edges_hash(edges: Mapping[str, StoredEdges]) -> str:
 
 def _to_blob(values: Array) -> bytes:
     return np.ascontiguousarray(values, dtype="<f8").tobytes()
-
-
-def _from_blob(blob: bytes) -> Array:
-    return np.frombuffer(blob, dtype="<f8").astype(np.float64)
 
 
 def _insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

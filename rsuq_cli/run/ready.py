@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from rsuq_cli.certificates.evidence import MeasureEdges
@@ -19,6 +21,7 @@ from rsuq_cli.datasets.dataset import Indices, Split
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.sampler import Sampling, check_eight_bit, open_engine, open_sampler, worth_compiling
+from rsuq_cli.run.shard import Shard
 from rsuq_cli.run.sources import Opened, open_sources
 from rsuq_cli.run.stored import preparation_of, was_compiled
 from rsuq_cli.run.unanswered import check_answers
@@ -42,7 +45,13 @@ class Part:
 
     def without(self, finished: Collection[int]) -> Part:
         """Returns the inputs whose numbers in the run are not among those that are finished."""
-        left = ~np.isin(self.stored, list(finished))
+        return self._only(~np.isin(self.stored, list(finished)))
+
+    def of_shard(self, shard: Shard, start: int = 0) -> Part:
+        """Returns the inputs of a shard; `start` is the position of the first one of these in the run."""
+        return self._only(shard.of(np.arange(start, start + len(self))))
+
+    def _only(self, left: npt.NDArray[np.bool_]) -> Part:
         if left.all():
             return self
         split = Split(self.split.images[left], self.split.labels[left], self.split.indices[left])
@@ -63,6 +72,11 @@ class Inputs:
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
+
+    def of_shard(self, shard: Shard) -> tuple[Part, ...]:
+        """Returns the parts with the inputs of a shard only; positions go on from one part to the next."""
+        starts = accumulate(map(len, self.parts), initial=0)
+        return tuple(part.of_shard(shard, start) for part, start in zip(self.parts, starts, strict=False))
 
 
 Chosen = TypeVar("Chosen", bound=Inputs)

@@ -26,6 +26,7 @@ from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.models.member import Member
 from rsuq_cli.models.statistics import Statistics, check_named
 from rsuq_cli.results.names import NO_LABELS, Labels
+from rsuq_cli.run.shard import WHOLE, Shard
 from rsuq_cli.spelling import spelled
 from rsuq_cli.uncertainty.measures import check_threshold
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
@@ -131,6 +132,7 @@ class CertifyRequest:
     predictor: Predictor = PLAIN
     labels: Labels = NO_LABELS
     machine: Machine = ANY_MACHINE
+    shard: Shard = WHOLE
 
     def __post_init__(self) -> None:
         check_sigma(self.sigma)
@@ -138,6 +140,11 @@ class CertifyRequest:
         for name, value in (("--n0", self.n0), ("--n", self.n), ("--skip", self.skip), ("--limit", self.limit)):
             if value is not None and value < 1:
                 raise BadInput(f"{name} is {value}", "give at least 1")
+        if self.fresh and not self.shard.is_whole:
+            raise BadInput(
+                "both --fresh and --shard are given, and each shard would begin a run of its own",
+                "delete the run (`rsuq runs delete`), or sample another --seed",
+            )
         if self.seed < 0:
             raise BadInput(f"--seed is {self.seed}", "give 0 or more")
         if self.machine.batch_size is not None and self.machine.batch_size < 1:

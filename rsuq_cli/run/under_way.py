@@ -18,10 +18,10 @@ from rsuq_cli.certificates.evidence import MeasureEdges, encode
 from rsuq_cli.certificates.method import Method
 from rsuq_cli.results.database import Database, open_for_lookup
 from rsuq_cli.results.rows import EvidenceRow, RunHandle
-from rsuq_cli.results.writer import add_warnings, find_runs, finish_run, start_run
+from rsuq_cli.results.writer import add_warnings, count_finished, find_runs, finish_run, start_run
 from rsuq_cli.run.cautions import of_network
 from rsuq_cli.run.durations import duration_text
-from rsuq_cli.run.edges import Calibrated, run_edges, serving
+from rsuq_cli.run.edges import Calibrated, bins_of, run_edges, serves, serving
 from rsuq_cli.run.labels import give_labels
 from rsuq_cli.run.network.recognition import other_classes, recognised
 from rsuq_cli.run.ready import Inputs, Part, Ready
@@ -32,6 +32,7 @@ from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.engine import Counted
 from rsuq_cli.sampling.until import Decider
 from rsuq_cli.sampling.watch import Refuted
+from rsuq_cli.uncertainty.measures import check_known
 from rsuq_cli.uncertainty.thresholds import Threshold, chosen_thresholds
 
 # Stores finished inputs of a part: their rows, and what was counted of them.
@@ -79,7 +80,28 @@ class UnderWay:
         finally:
             if changes or (self.derives and not complete):
                 status, seconds = ("complete" if complete else "interrupted"), time.monotonic() - started
-                finish_run(self.db, self.handle.id, status, seconds, [*self.warnings, *notices])  # type: ignore[arg-type]
+                finish_run(
+                    self.db, self.handle.id, status, seconds, [*self.warnings, *notices],  # type: ignore[arg-type]
+                    planned=len(self.ready.inputs),
+                )  # fmt: skip
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every input of the run has evidence by now, those of other shards too."""
+        with self.db.read() as connection:
+            return count_finished(connection, self.handle.id) >= len(self.ready.inputs)
+
+    def tell_shard(self) -> None:
+        """Says how far the run is, once a shard of it is done."""
+        if self.request.shard.is_whole:
+            return
+        with self.db.read() as connection:
+            finished = count_finished(connection, self.handle.id)
+        planned = len(self.ready.inputs)
+        rest = "the run is whole" if finished >= planned else "the rest is for the other shards"
+        self.watcher.say(
+            f"run {self.handle.id}: shard {self.request.shard} is done, {finished:,} of {planned:,} inputs are; {rest}"
+        )
 
     def cost(self, todo: int, method: Method) -> str:
         """Returns in words what so many inputs cost: their samples, time and place; and what radii it can give."""
@@ -162,19 +184,22 @@ def begin(
     else:
         known = [] if request.fresh else find_runs(db, configuration_hash(configuration))
         calibrated = run_edges(request, opened.dataset, ready.engine, known, watcher)
-    thresholds = chosen_thresholds(
-        calibrated.edges, request.measures, threshold=request.threshold, coverages=request.wanted_coverages
-    )
     new = new_run(
         request, opened, ready.engine, configuration, calibrated.edges, inputs=len(inputs),
         subset_sha256=inputs.parts[0].split.sha256(),
         checkpoint_id=inputs.before.checkpoint_id if inputs.before else None,
     )  # fmt: skip
-    handle = start_run(db, new, fresh=request.fresh)
+    serving_bins = None if inputs.before else (lambda stored: serves(bins_of(stored), request))
+    handle = start_run(db, new, fresh=request.fresh, serves=serving_bins)
+    check_known(handle.id, handle.edges)
+    edges = bins_of(handle.edges)
+    thresholds = chosen_thresholds(
+        edges, request.measures, threshold=request.threshold, coverages=request.wanted_coverages
+    )
     give_labels(db, "run", handle.id, request.labels, watcher)
     warnings = (*ready.warnings, *filter(None, [moved]), *calibrated.warnings)
     return UnderWay(
-        db, handle, request, ready, configuration, calibrated.edges, thresholds, warnings, watcher, derives
+        db, handle, request, ready, configuration, edges, thresholds, warnings, watcher, derives
     )  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from rsuq_cli.errors import DatabaseError
-from rsuq_cli.results import writer
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.runs import list_runs, run_row
 from rsuq_cli.results.writer import (
@@ -205,7 +204,7 @@ def test_only_what_has_no_certificate_is_left_to_score_even_while_storing(
     scored: Any, made: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db, run_id, scoring_id = scored
-    monkeypatch.setattr(writer, "PAGE", 3)
+    monkeypatch.setattr("rsuq_cli.results.evidence.PAGE", 3)
     store_inputs(db, run_id, [made.evidence(i) for i in range(10)], [made.sample(scoring_id, i) for i in (0, 4, 9)])
     seen = []
     for row in evidence_without_samples(db, run_id, scoring_id):

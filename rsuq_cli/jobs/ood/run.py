@@ -117,14 +117,17 @@ def ood_run(request: OodRequest, database: str | Path | None, watcher: Watcher) 
         run = begin(db, request.certify, ready, configuration, watcher, derives=True)
         evaluation = _evaluation(request, ready.inputs.sides, run.edges)
         done, reused = set(run.handle.finished), _reused_rows(run)
-        todo = [part.without(done | {row.input_index for row in reused}) for part in ready.inputs.parts]
+        settled = done | {row.input_index for row in reused}
+        todo = [part.without(settled) for part in ready.inputs.of_shard(request.certify.shard)]
         count = sum(map(len, todo))
         with run.recorded(count):
             store_inputs(db, run.handle.id, reused)
             _announce(run, count, evaluation)
             if count:
                 _sample(run, todo, clean)
-            _evaluate(run, request, evaluation, clean)
+            run.tell_shard()
+            if run.is_whole:
+                _evaluate(run, request, evaluation, clean)
         return OodOutcome(run.handle.id, tuple(request.chosen_scores(run.edges)), count)
 
 
@@ -165,7 +168,8 @@ def _announce(run: UnderWay, todo: int, evaluation: Evaluation) -> None:
 
 def _sample(run: UnderWay, todo: Sequence[Part], clean: Sequence[CleanPass]) -> None:
     sides = run.ready.inputs.sides
-    done = {side.name: len(side) - len(part) for side, part in zip(sides, todo, strict=True)}
+    mine = {part.name: len(part) for part in run.ready.inputs.of_shard(run.request.shard)}
+    done = {part.name: mine[part.name] - len(part) for part in todo}
 
     def keep(part: Part, rows: Sequence[EvidenceRow], _: Sequence[Counted]) -> None:
         store_inputs(run.db, run.handle.id, rows)
@@ -173,7 +177,7 @@ def _sample(run: UnderWay, todo: Sequence[Part], clean: Sequence[CleanPass]) -> 
 
     def shares() -> str:
         """Returns how much of each set is done, named without the folders of its path."""
-        return ", ".join(f"{Path(side.name).name} {100 * done[side.name] // len(side)} %" for side in sides)
+        return ", ".join(f"{Path(name).name} {100 * done[name] // mine[name]} %" for name in mine if mine[name])
 
     before = replace(run.ready.sampler.meter)
     run.sample(todo, keep, shares)
