@@ -29,7 +29,7 @@ from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.sources import Opened
 from rsuq_cli.run.under_way import UnderWay, begin
 from rsuq_cli.run.watcher import Watcher
-from rsuq_cli.sampling.engine import Counted
+from rsuq_cli.sampling.finished import Finished
 from rsuq_cli.sampling.grid_noise import sampling_error
 from rsuq_cli.uncertainty.thresholds import Threshold
 
@@ -112,11 +112,12 @@ def _announce(run: UnderWay, inputs: int, todo: Part, scored: Sequence[Scored]) 
 
 def _sample(run: UnderWay, todo: Part, scored: Sequence[Scored]) -> None:
     standing = standing_of(run.db, scored[0])
+    measures = {one.measure for one in scored}
 
-    def keep(_: Part, rows: Sequence[EvidenceRow], counted: Sequence[Counted]) -> None:
+    def keep(_: Part, rows: Sequence[EvidenceRow], finished: Sequence[Finished]) -> None:
         inputs = [
-            LabelledEvidence(row.input_index, row.label, one.histograms)
-            for row, one in zip(rows, counted, strict=True)
+            LabelledEvidence(row.input_index, row.label, one.read(measures))
+            for row, one in zip(rows, finished, strict=True)
         ]  # fmt: skip
         certificates = sample_rows(inputs, scored, run.edges)
         store_inputs(run.db, run.handle.id, rows, certificates)

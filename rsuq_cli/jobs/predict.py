@@ -169,7 +169,7 @@ def _answer(path: Path, image: torch.Tensor, given: int | None, smoothed: Smooth
     sampled = Solo(engine).sample(image[None], [index], edges, n0=smoothed.n0, n=smoothed.n, decider=decider)
     (counted,) = [one for part in sampled for one in part]
     scored = Scored(0, smoothed.measure, smoothed.threshold, smoothed.method)
-    (row,) = sample_rows([LabelledEvidence(index, 0, counted.histograms)], [scored], edges)
+    (row,) = sample_rows([LabelledEvidence(index, 0, counted.read({smoothed.measure}))], [scored], edges)
     name = "none" if row.class_index == NOBODY else smoothed.dataset.class_names[row.class_index]
     return Prediction(spelled(path), index, found is not None, name, row, smoothed)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsuq_cli.certificates.evidence import MeasureEdges, encode
+from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.certificates.method import Method
 from rsuq_cli.results.database import Database, open_for_lookup
 from rsuq_cli.results.rows import EvidenceRow, RunHandle
@@ -29,14 +29,14 @@ from rsuq_cli.run.record import configuration_hash, new_run
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.unanswered import unanswered_warnings, withdraw
 from rsuq_cli.run.watcher import Watcher
-from rsuq_cli.sampling.engine import Counted
+from rsuq_cli.sampling.finished import Finished
 from rsuq_cli.sampling.until import Decider
 from rsuq_cli.sampling.watch import Refuted
 from rsuq_cli.uncertainty.measures import check_known
 from rsuq_cli.uncertainty.thresholds import Threshold, chosen_thresholds
 
-# Stores finished inputs of a part: their rows, and what was counted of them.
-Keep = Callable[[Part, Sequence[EvidenceRow], Sequence[Counted]], None]
+# Stores finished inputs of a part: their rows, and themselves.
+Keep = Callable[[Part, Sequence[EvidenceRow], Sequence[Finished]], None]
 
 
 @dataclass
@@ -147,11 +147,11 @@ class UnderWay:
             before = sampler.meter.samples
             self._tell_notices()
 
-    def _rows(self, part: Part, finished: Sequence[Counted], seconds: float) -> list[EvidenceRow]:
+    def _rows(self, part: Part, finished: Sequence[Finished], seconds: float) -> list[EvidenceRow]:
         return [
             EvidenceRow(
                 int(part.stored[one.position]), int(part.split.labels[one.position]), self.request.n0, one.draws,
-                encode(one.histograms, one.sums), seconds, one.unanswered,
+                one.counts, seconds, one.unanswered,
             )
             for one in finished
         ]  # fmt: skip

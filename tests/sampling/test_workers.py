@@ -1,6 +1,8 @@
 """Several workers give the evidence of one engine, and none outlives its run."""
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Mapping
 from functools import partial
 
@@ -9,11 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from rsuq_cli.certificates.evidence import MeasureEdges, encode
+from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.errors import BadInput, RunIncomplete
 from rsuq_cli.sampling.device import resolve_devices
 from rsuq_cli.sampling.engine import Engine, Indices
-from rsuq_cli.sampling.workers import Crew, Sampler, Solo
+from rsuq_cli.sampling.handing_out import MOST_IN_FLIGHT, HandingOut, chunks_of
+from rsuq_cli.sampling.workers import Crew, Sampler, Solo, chunk_size
 from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 SHAPE = (1, 4, 4)
@@ -35,6 +38,8 @@ class Network(nn.Module):
             raise BadInput("the worker says no")
         if self.failing == "bug":
             raise ZeroDivisionError("a bug in a worker")
+        if self.failing == "killed" and len(x) > 1:
+            os.kill(os.getpid(), signal.SIGKILL)
         logits: torch.Tensor = self.layer(x.flatten(1))
         return logits
 
@@ -56,7 +61,10 @@ def found(
     """Returns the evidence of every input by its position, as the bytes that would be stored."""
     every = [one for done in sampler.sample(images, indices, edges, n0=20, n=n) for one in done]
     assert len({one.position for one in every}) == len(every)
-    return {one.position: encode(one.histograms, one.sums) for one in every}
+    for one in every:
+        assert one.draws == n
+        assert one.read({"entropy"})["entropy"].estimation.sum() == n
+    return {one.position: one.counts for one in every}
 
 
 @pytest.mark.slow
@@ -96,15 +104,38 @@ def test_what_a_worker_raises_ends_the_run(images: torch.Tensor, failing: str, e
 
 
 @pytest.mark.slow
-def test_a_killed_worker_ends_the_run(images: torch.Tensor) -> None:
+def test_what_a_killed_worker_had_is_sampled_elsewhere(images: torch.Tensor) -> None:
     edges = calibrated_edges({}, thresholds={}, coverages=[])
-    with Crew(make_engine, ["cpu"], batch_size=64) as crew:
-        sampled = crew.sample(images, range(9), edges, n0=10, n=10_000_000)
-        next(sampled)
-        multiprocessing.active_children()[0].kill()
-        with pytest.raises(RunIncomplete, match="worker was killed"):
-            list(sampled)
+    with Crew(make_engine, ["cpu", "cpu"], batch_size=64) as crew:
+        seen: dict[int, bytes] = {}
+        for part in crew.sample(images, range(9), edges, n0=10, n=90_000):
+            if not seen and part:
+                multiprocessing.active_children()[0].kill()
+            assert not seen.keys() & {one.position for one in part}
+            seen |= {one.position: one.counts for one in part}
+        assert len(multiprocessing.active_children()) == 2
+    alone = Solo(make_engine("cpu")).sample(images, range(9), edges, n0=10, n=90_000)
+    assert seen == {one.position: one.counts for part in alone for one in part}
+
+
+@pytest.mark.slow
+def test_inputs_that_kill_every_worker_are_named(images: torch.Tensor) -> None:
+    edges = calibrated_edges({}, thresholds={}, coverages=[])
+    crew = Crew(partial(make_engine, failing="killed"), ["cpu"], batch_size=64)
+    with pytest.raises(RunIncomplete, match="killed 3 times at inputs 11, 12, 13"), crew:
+        list(crew.sample(images, range(11, 20), edges, n0=10, n=10))
     assert not multiprocessing.active_children()
+
+
+def test_images_are_read_when_their_chunk_is_handed_out() -> None:
+    """A thousand inputs wait where they are, not in a queue."""
+    loads: list[tuple[int, ...]] = []
+    size = chunk_size(64, 160)
+    handing = HandingOut(chunks_of(1000, size, 2))
+    for worker in (0, 1):
+        handing.join(worker)
+    loads += [order.chunk.positions for order in handing.orders()]
+    assert [position for chunk in loads for position in chunk] == list(range(2 * MOST_IN_FLIGHT * size))
 
 
 def test_devices_of_workers() -> None:

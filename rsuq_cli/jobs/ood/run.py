@@ -29,7 +29,8 @@ from rsuq_cli.run.sources import Opened
 from rsuq_cli.run.under_way import UnderWay, begin
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.clean import CleanPass, clean_pass
-from rsuq_cli.sampling.engine import Counted, Meter
+from rsuq_cli.sampling.engine import Meter
+from rsuq_cli.sampling.finished import Finished
 from rsuq_cli.sampling.forward import Forward
 
 
@@ -171,7 +172,7 @@ def _sample(run: UnderWay, todo: Sequence[Part], clean: Sequence[CleanPass]) -> 
     mine = {part.name: len(part) for part in run.ready.inputs.of_shard(run.request.shard)}
     done = {part.name: mine[part.name] - len(part) for part in todo}
 
-    def keep(part: Part, rows: Sequence[EvidenceRow], _: Sequence[Counted]) -> None:
+    def keep(part: Part, rows: Sequence[EvidenceRow], _: Sequence[Finished]) -> None:
         store_inputs(run.db, run.handle.id, rows)
         done[part.name] += len(rows)
 
