@@ -54,7 +54,7 @@ NOISES = ("gaussian", "grid")
 PRECISIONS = ("fp32", "tf32", "bf16")
 SCHEDULES = ("one-cycle", "cosine")
 GROUPINGS = ("model", "uncertainty", "objective", "sigma", "threshold", "rule", "dataset", "run", "source")
-PICTURE_PANELS = ("curves", "tradeoff", "risk", "scatter", "ood")
+PICTURE_PANELS = ("curves", "masses", "tradeoff", "risk", "scatter", "ood")
 
 
 def listed(names: Sequence[str]) -> str:

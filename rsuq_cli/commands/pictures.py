@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rsuq_cli.readings.evidence import Detail, Reading
     from rsuq_cli.readings.images import Images
+    from rsuq_cli.readings.masses import Masses
     from rsuq_cli.reports.page.data import Galleries
     from rsuq_cli.results.database import Database
     from rsuq_cli.results.exhibits import Scores
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The files that were asked for, if any. `panels` is the list that the user wrote, None for all."""
+    """The files that were asked for, if any.
+
+    `panels` is the list that the user wrote, None for all, or where the report is about `masses` for those alone.
+    """
 
     plot: Path | None
     html: Path | None
     panels: str | None
     data_dir: Path | None
     force: bool
+    masses: bool = False
 
     @property
     def wanted(self) -> bool:
@@ -58,9 +63,12 @@ class Pictures:
         from rsuq_cli.reports.comparison import comparison_table
         from rsuq_cli.reports.plots import DETAIL, Subject, parse_panels, save_picture
 
+        panels = parse_panels("masses" if self.masses and self.panels is None else self.panels)
         found = _readings(results, figures, DETAIL)
-        subject = Subject(found, _foreign(results, found), comparison_table(figures).title)
-        save_picture(path, subject, parse_panels(self.panels))
+        masses = _masses(results, figures) if "masses" in panels else []
+        by_scoring = {one.figures.scoring_id: one for one in masses}
+        subject = Subject(found, _foreign(results, found), comparison_table(figures).title, by_scoring)
+        save_picture(path, subject, panels)
 
     def _compose(self, results: Database, figures: Sequence[Figures], path: Path) -> None:
         from rsuq_cli.files import new_file
@@ -75,6 +83,7 @@ class Pictures:
         content = PageContent(
             found, figures, comparison_table(figures), _foreign(results, found), galleries,
             _images(found, figures, galleries, self.data_dir), dossiers(results, figures),
+            _masses(results, figures),
         )  # fmt: skip
         with new_file(path, force=self.force) as stream:
             stream.write(page_html(content).encode(errors="backslashreplace"))
@@ -89,6 +98,12 @@ def _readings(results: Database, figures: Sequence[Figures], detail: Detail) -> 
         return readings(results, figures, detail, reporter.advance)
     finally:
         reporter.end()
+
+
+def _masses(results: Database, figures: Sequence[Figures]) -> list[Masses]:
+    from rsuq_cli.readings.masses import masses_of
+
+    return masses_of(results, figures)
 
 
 def _foreign(results: Database, readings: Sequence[Reading]) -> list[Scores]:

@@ -124,11 +124,11 @@ def report(
             "--ood": ood,
         }
     )
-    pictures = Pictures(plot, html, panels, data_dir, force)
+    pictures = Pictures(plot, html, panels, data_dir, force, masses)
     if pictures.wanted:
         _one_view(
             {"--plot and --html": True, "--paired": paired, "--per-class": per_class, "--at-ceiling": at_ceiling,
-             "--masses": masses, "--inputs": inputs, "--ood": ood}
+             "--inputs": inputs, "--ood": ood}
         )  # fmt: skip
     pictures.check()
     if (only is not None or limit is not None) and not inputs:

@@ -1,8 +1,9 @@
 """The masses behind the radii: how they are distributed over the inputs, so that not the average radius alone judges.
 
 The average certified radius rewards easy inputs (arXiv 2410.06895); quantiles of the masses do not, and they convert to
-any n and alpha. Invariant: masses are shares of the stored votes, for the true label: 0 for a mass that stands for
-another class. Of an imported log there is only what its radii prove.
+any n and alpha. Invariant: masses are for the true label: 0 for a mass that stands for another class. Those of a run
+sampled here are estimates, shares of its stored votes; of an imported log there is only what its radii prove, which is
+a lower bound at the log's n and alpha. Which of the two a mass is, is always said with it.
 """
 
 from __future__ import annotations
@@ -28,14 +29,23 @@ _NORMAL = NormalDist()
 
 
 class Distribution(NamedTuple):
-    """The smallest mass that so large a share of the inputs reaches at most, for each of `QUANTILES`."""
+    """The masses of all inputs, ascending `[N]`, and their quantiles: the smallest mass that so large a share of the
+    inputs has at most, for each of `QUANTILES`."""
 
     quantiles: tuple[float, ...]
+    ascending: Array
 
     @classmethod
     def of(cls, masses: Array) -> Distribution:
-        """Returns the empirical quantiles (the inverse of the distribution function, no interpolation)."""
-        return cls(tuple(float(one) for one in np.quantile(masses, QUANTILES, method="inverted_cdf")))
+        """Returns the empirical distribution (quantiles are its inverse, without interpolation)."""
+        quantiles = np.quantile(masses, QUANTILES, method="inverted_cdf")
+        return cls(tuple(float(one) for one in quantiles), np.sort(masses))
+
+    def curve(self) -> tuple[Array, Array]:
+        """Returns the empirical distribution function at its steps: masses `[M]`, ascending and distinct, and the share
+        of the inputs that has at most each, `[M]`."""
+        masses, first = np.unique(self.ascending, return_index=True)
+        return masses, np.append(first[1:], len(self.ascending)) / len(self.ascending)
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,8 @@ class Masses:
 
     `p_own` are the votes for the smoothed class where it is the label, `q_own` those of them that are certain, and
     `q_not_wrong` 1 - the certain votes for other classes: the masses behind the standard, CC and NCL radius. The last
-    two are None where nothing is known of rejection. `median_standard` and `median_ncl` are the medians of the radii
+    two are None where nothing is known of rejection. With `proven` the first is a lower bound, as an imported log
+    proves it, else all are estimates. `median_standard` and `median_ncl` are the medians of the radii
     (pixel units, 0 where the class is wrong), `gain_in_median` their ratio - 1, None where the first is 0.
     `hardest_right` is the share of noise samples that are right on the hardest quarter of the inputs, those with the
     fewest right samples; None for an imported log.
@@ -52,6 +63,7 @@ class Masses:
 
     figures: Figures
     inputs: int
+    proven: bool
     p_own: Distribution
     q_own: Distribution | None
     q_not_wrong: Distribution | None
@@ -90,7 +102,7 @@ def _masses(db: Database, one: Figures, right: Array | None) -> Masses:
         not_wrong = Distribution.of(np.where(named, kept, 0.0))
     middle, wider = float(np.median(standard)), float(np.median(ncl))
     return Masses(
-        one, len(label), Distribution.of(p), q, not_wrong, middle, wider,
+        one, len(label), imported, Distribution.of(p), q, not_wrong, middle, wider,
         wider / middle - 1 if middle > 0 and rejects else None, None if right is None else _of_hardest(right),
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """The masses behind the radii as tables: their quantiles, and what rejection gains where not the average judges.
 
-Invariant: quantiles are printed as they are; a mass that nothing is known of is "-".
+Invariant: quantiles are printed as they are, with whether they are estimates or lower bounds; a mass that nothing is
+known of is "-".
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from rsuq_cli.readings.masses import QUANTILES, Distribution, Masses
 from rsuq_cli.reports.comparison import predictor_text
 from rsuq_cli.reports.figures import acr_text
 
-_NAMES = {"p_own": "p: votes", "q_own": "q: certain votes", "q_not_wrong": "1 - q of others"}
+NAMES = {"p_own": "p: votes", "q_own": "q: certain votes", "q_not_wrong": "1 - q of others"}
 MEANING = (
     "quantiles over the inputs of the masses for the true label, 0 where the smoothed class is another: p, the votes "
     "(standard radius), q, those of them that are certain (CC), and 1 - the certain votes for other classes (NCL); a "
     "mass m at n → ∞ is a radius of σ Φ⁻¹(m)"
 )
+ESTIMATES = "masses are estimates: shares of the n samples of every input"
+LOWER_BOUNDS = (
+    "masses of an imported log are lower bounds: what its radii prove at the log's n and α (0 where a radius is 0)"
+)
+BOTH = f"{ESTIMATES}; {LOWER_BOUNDS}; so where a bound stands below an estimate, the network need not be worse"
 GAINS = (
     "gain at r: certified accuracy of NCL minus that of standard, in points · median: of the radii over all inputs, 0 "
     "where the class is wrong · hardest ¼: share of noise samples that are right, on the quarter of the inputs with "
@@ -30,10 +36,15 @@ GAINS = (
 def masses_tables(found: Sequence[Masses]) -> list[Table]:
     """Returns the quantiles, one row for each mass of a scoring, and the gains, one row for each scoring."""
     records = [_record(one) for one in found]
-    rows = [record | {"mass": name} for record in records for name in _NAMES if record[name] is not None]
+    rows = [record | {"mass": name} for record in records for name in NAMES if record[name] is not None]
     quantiles = [
         *_settings(records),
-        Column("mass", lambda r: _NAMES[r["mass"]], "left"),
+        Column("mass", lambda r: NAMES[r["mass"]], "left"),
+        *(
+            [Column("which is", lambda r: r["masses_are"], "left")]
+            if len({r["masses_are"] for r in records}) > 1
+            else []
+        ),
         *(Column(f"{100 * share:g} %", _quantile(place)) for place, share in enumerate(QUANTILES)),
     ]
     radii = [point["radius"] for point in records[0]["gain_at"]] if records else []
@@ -47,8 +58,14 @@ def masses_tables(found: Sequence[Masses]) -> list[Table]:
     ]
     return [
         Table("gains beside the average", records, gains, (GAINS,)),
-        Table("masses", rows, quantiles, (MEANING,)),
+        Table("masses", rows, quantiles, (MEANING, standing(found))),
     ]
+
+
+def standing(found: Sequence[Masses]) -> str:
+    """Returns whether these masses are estimates or lower bounds, or which of them are which."""
+    kinds = {one.proven for one in found}
+    return BOTH if len(kinds) > 1 else LOWER_BOUNDS if True in kinds else ESTIMATES
 
 
 def _record(one: Masses) -> dict[str, Any]:
@@ -58,7 +75,8 @@ def _record(one: Masses) -> dict[str, Any]:
         "run_id": figures.run_id, "scoring_id": figures.scoring_id, "model": figures.model,
         "dataset": figures.dataset, "sigma": figures.sigma, "predictor": figures.predictor,
         "measure": figures.measure, "threshold": figures.threshold, "rule": figures.rule, "inputs": one.inputs,
-        **{name: _by_quantile(getattr(one, name)) for name in _NAMES},
+        "masses_are": "lower bounds" if one.proven else "estimates", "n": figures.n, "alpha": figures.alpha,
+        **{name: _by_quantile(getattr(one, name)) for name in NAMES},
         "gain_at": [
             {"radius": standard.radius, "value": None if nothing else ncl.value - standard.value}
             for standard, ncl in zip(figures.certified_standard, figures.certified_ncl, strict=True)

@@ -7,8 +7,8 @@ same readings as the page. The same results give the same file.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.files import check_output, replaced
 from rsuq_cli.readings.evidence import Detail, Reading
+from rsuq_cli.readings.masses import Masses
 from rsuq_cli.reports.names import reading_names, scoring_name
 from rsuq_cli.results.exhibits import Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-Panel = Literal["curves", "tradeoff", "risk", "scatter", "ood"]
+Panel = Literal["curves", "masses", "tradeoff", "risk", "scatter", "ood"]
 PANELS: tuple[Panel, ...] = get_args(Panel)
 SUFFIXES = (".png", ".svg", ".pdf")
 DETAIL = Detail(thresholds=101, radii=201, points=3000, coverages=200)
@@ -42,11 +43,12 @@ _LOOK: Any = {
 
 @dataclass(frozen=True)
 class Subject:
-    """What a picture is about: readings, out-of-distribution scores, and a title."""
+    """What a picture is about: readings, out-of-distribution scores, a title, and the masses of every scoring."""
 
     readings: Sequence[Reading]
     foreign: Sequence[Scores]
     title: str
+    masses: Mapping[int, Masses] = field(default_factory=dict)
 
 
 class _Part(NamedTuple):
@@ -129,6 +131,8 @@ def _parts(subject: Subject, panels: Sequence[Panel]) -> tuple[list[_Part], list
     for name, reading, at in scorings[:MOST]:
         if "curves" in panels:
             parts.append(_Part(name, partial(_alone, draw.draw_curves, reading, at)))
+        if "masses" in panels and (masses := _masses_at(subject, reading, at)):
+            parts.append(_Part(name, partial(_alone_with, draw.draw_masses, masses)))
         if "scatter" in panels and reading.rejects:
             parts.append(_Part(name, partial(_alone, draw.draw_scatter, reading, at)))
     telling = sorted(subject.foreign, key=lambda scores: -draw.weakest_auroc(scores))
@@ -136,10 +140,19 @@ def _parts(subject: Subject, panels: Sequence[Panel]) -> tuple[list[_Part], list
         some = f" (one of the {MOST} best of {len(telling)} scores)" if len(telling) > MOST else ""
         title = f"run {scores.run_id}, out of distribution by {scores.score}{some}"
         parts.append(_Part(title, partial(_pair, draw.draw_ood, scores)))
-    crowded = len(scorings) > MOST and {"curves", "scatter"} & set(panels)
+    crowded = len(scorings) > MOST and {"curves", "masses", "scatter"} & set(panels)
     return parts, [
         f"the first {MOST} of {len(scorings)} scorings; choose others by run, model or measure"
     ] if crowded else []
+
+
+def _masses_at(subject: Subject, reading: Reading, position: int) -> Masses | None:
+    figures = reading.positions[position].figures
+    return subject.masses.get(figures.scoring_id) if figures else None
+
+
+def _alone_with(draw: Callable[..., None], masses: Masses, cell: SubFigure) -> None:
+    draw(cell.subplots(), masses)
 
 
 def _alone(draw: Callable[..., None], reading: Reading, position: int, cell: SubFigure) -> None:

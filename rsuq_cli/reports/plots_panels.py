@@ -13,6 +13,7 @@ import numpy as np
 
 from rsuq_cli.certificates.intervals import wilson_interval
 from rsuq_cli.readings.evidence import Reading
+from rsuq_cli.readings.masses import Masses
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.roc import roc
 from rsuq_cli.results.exhibits import Scores
@@ -73,6 +74,28 @@ def draw_curves(axes: Axes, reading: Reading, position: int) -> None:
                   ha="right", va="top", fontsize=7, color="#666666")  # fmt: skip
     axes.set(xlabel="ℓ₂ radius (pixel units)", ylabel="inputs certified (%)", xlim=(0, None), ylim=(0, 101))
     axes.legend(loc="lower left")
+
+
+MASS_STYLES = {
+    "p_own": ("p, votes for the label", CURVE_STYLES["standard"][1]),
+    "q_own": ("q, certain votes for it", CURVE_STYLES["cc"][1]),
+    "q_not_wrong": ("1 − certain votes for others", CURVE_STYLES["ncl"][1]),
+}
+
+
+def draw_masses(axes: Axes, masses: Masses) -> None:
+    """Draws the empirical distribution functions of the masses of one scoring, and where a majority begins."""
+    for name, (label, style) in MASS_STYLES.items():
+        distribution = getattr(masses, name)
+        if distribution is None:
+            continue
+        values, shares = distribution.curve()
+        x, y = np.concatenate([[0.0], values, [1.0]]), np.concatenate([[0.0], shares, [1.0]])
+        axes.step(x, 100 * y, where="post", color=style.color, ls=style.dash, label=label)
+    axes.axvline(0.5, color="#999999", lw=0.8)
+    what = "lower bound, as the log proves it" if masses.proven else "estimate, a share of the votes"
+    axes.set(xlabel=f"mass ({what})", ylabel="inputs with at most this mass (%)", xlim=(0, 1), ylim=(0, 101))
+    axes.legend(loc="upper left")
 
 
 def draw_tradeoff(pair: Sequence[Axes], readings: Sequence[tuple[str, Reading]]) -> None:

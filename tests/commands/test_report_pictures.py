@@ -48,6 +48,21 @@ def test_files_are_written_beside_the_table(reported: Place) -> None:
     assert (reported.work / "a.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
+def test_masses_go_with_a_picture_and_a_page(reported: Place) -> None:
+    plain = rsuq("report", "--masses", "--format", "json")
+    result = rsuq("report", "--masses", "--format", "json", "--plot", "a.svg", "--html", "a.html")
+    assert result.exit_code == 0, result.stderr
+    assert result.json == plain.json
+    assert {record["masses_are"] for record in result.json} == {"estimates", "lower bounds"}
+    picture = (reported.work / "a.svg").read_text(encoding="utf-8")
+    assert rsuq("report", "--plot", "b.svg", "--panels", "masses").exit_code == 0
+    assert (reported.work / "b.svg").read_text(encoding="utf-8") == picture
+    page = (reported.work / "a.html").read_text(encoding="utf-8")
+    assert "Gains beside the average" in page
+    assert "masses of an imported log are lower bounds" in rsuq("report", 2, "--masses").stdout
+    assert "lower bounds" not in rsuq("report", 1, "--masses").stdout
+
+
 def test_the_first_screen_has_the_figures_of_the_report(reported: Place) -> None:
     with open_for_writing(reported.database) as db:
         made_up_audit(db, 1, {"cc": [-0.25, -0.125]})

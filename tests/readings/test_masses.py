@@ -47,6 +47,17 @@ def test_quantiles_are_those_of_the_stored_votes(db: Database, rule: str) -> Non
         assert one.gain_in_median == pytest.approx(one.median_ncl / one.median_standard - 1)
 
 
+def test_the_curve_is_the_share_of_inputs_that_has_at_most_each_mass(db: Database) -> None:
+    made_up_run(db, coverages=(0.8,), inputs=range(47), measures=("entropy",))
+    (one,) = masses_of(db, figures(db))
+    rows = stored(db, one.figures.scoring_id)
+    p = (rows.vote_count / rows.n).where(rows.standard_class == rows.label, 0.0)
+    masses, shares = one.p_own.curve()
+    assert masses.tolist() == sorted(set(p))
+    assert shares == pytest.approx([(p <= mass).mean() for mass in masses])
+    assert not one.proven
+
+
 def test_the_hardest_quarter_is_that_with_the_fewest_right_samples(db: Database) -> None:
     run = made_up_run(db, inputs=range(30), measures=("entropy",), coverages=(0.9,))
     (one,) = masses_of(db, figures(db))
@@ -67,6 +78,7 @@ def test_of_an_imported_log_there_is_what_its_radii_prove(db: Database) -> None:
     proven = pd.Series(norm.cdf(radius / 0.25)).where(radius.notna(), 0.0)
     assert one.p_own.quantiles == pytest.approx([smallest_reached(proven, share) for share in QUANTILES])
     assert (one.q_own, one.q_not_wrong, one.gain_in_median, one.hardest_right) == (None, None, None, None)
+    assert one.proven
 
 
 def test_without_rejection_there_is_one_mass(db: Database) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import text
 from rsuq_cli.readings.dossier import dossiers
 from rsuq_cli.readings.evidence import Reading, reading_keys, readings
 from rsuq_cli.readings.images import Images
+from rsuq_cli.readings.masses import masses_of
 from rsuq_cli.reports.comparison import comparison_table
 from rsuq_cli.reports.page.data import detail_for
 from rsuq_cli.reports.page.file import PageContent, page_html, script_json
@@ -58,6 +59,7 @@ def make_page(db: Database, scores: tuple[Scores, ...] = (), images: Mapping[int
             galleries,
             {**none, **(images or {})},
             dossiers(db, found),
+            masses_of(db, found),
         )
     )
     return made
@@ -209,6 +211,36 @@ def test_table_rows_gallery_scores_and_theme_answer(page: Made, tmp_path: Path) 
     assert told["rows"][0]["charts"] == 6
     assert told["themes"][0] != told["themes"][1]
     assert "noise:gaussian, AUROC 0.875" in told["foreign"]
+
+
+def test_masses_are_drawn_and_read_out_and_bounds_are_called_so(page: Made, results: Database, tmp_path: Path) -> None:
+    told = drive(
+        tmp_path, page.html,
+        """
+        const select = document.getElementById("mass"), chart = document.querySelector("#mass-charts svg[tabindex]");
+        const read = (times) => {
+          for (let i = 0; i < times; i++) chart.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+          return document.getElementById("probe").textContent;
+        };
+        return [...select.options].map((option) => {
+          select.value = option.value;
+          select.dispatchEvent(new Event("change"));
+          return { said: read(91), caption: chart.parentNode.querySelector("figcaption").textContent,
+                   beside: [...document.querySelectorAll("#mass-charts figcaption")].pop().textContent };
+        });
+        """,
+    )  # fmt: skip
+    found = masses_of(results, page.figures)
+    assert len(told) == len(found) == 7
+    for shown, one in zip(told, found, strict=True):
+        assert shown["said"].startswith("mass 0.90\n")
+        for name, distribution in (("p, votes", one.p_own), ("q, certain", one.q_own), ("1 −", one.q_not_wrong)):
+            lines = [line for line in shown["said"].split("\n") if f": {name}" in line]
+            expected = [] if distribution is None else [f"{100 * np.mean(distribution.ascending <= 0.9 + 1e-9):.1f} %"]
+            assert [line.partition(" at most")[0] for line in lines] == expected
+        assert shown["caption"].startswith("Lower bounds" if one.figures.kind == "import" else "Estimates")
+        assert "Lower bounds of imported logs stand beside estimates" in shown["beside"]
+    assert "so where a bound stands below an estimate, the network need not be worse" in page.html
 
 
 def test_hostile_names_stay_text(db: Database, tmp_path: Path) -> None:
@@ -405,7 +437,14 @@ def test_a_hundred_readings_of_many_inputs_stay_a_small_page(db: Database, tmp_p
     many = readings(db, found, detail_for(100)) * 100
     shown = {kind: exhibits(db, one.scoring_id, kind, 5) for kind in GALLERIES}
     content = PageContent(
-        many, found, comparison_table(found), (), {one.scoring_id: shown}, {1: Images({}, "")}, dossiers(db, found)
+        many,
+        found,
+        comparison_table(found),
+        (),
+        {one.scoring_id: shown},
+        {1: Images({}, "")},
+        dossiers(db, found),
+        masses_of(db, found),
     )
     page = page_html(content)
     assert 1_000_000 < len(page.encode()) < 8_000_000  # 2 MB are left for images

@@ -15,6 +15,7 @@ from PIL import Image
 
 from rsuq_cli.errors import BadInput
 from rsuq_cli.readings.evidence import readings
+from rsuq_cli.readings.masses import masses_of
 from rsuq_cli.reports.comparison import comparison_table
 from rsuq_cli.reports.plots import DETAIL, PANELS, Panel, Subject, check_picture, parse_panels, picture, save_picture
 from rsuq_cli.reports.plots_panels import LINES, line_style
@@ -28,7 +29,8 @@ SCORES = Scores(1, "digits", "max_vote", RNG.normal(0, 1, 50), {"folder:/far/awa
 
 def subject(db: Database, scores: tuple[Scores, ...] = (), **selection: Any) -> Subject:
     found = figures(db, radii=(0.0, 0.25), **selection)
-    return Subject(readings(db, found, DETAIL), scores, comparison_table(found).title)
+    masses = {one.figures.scoring_id: one for one in masses_of(db, found)}
+    return Subject(readings(db, found, DETAIL), scores, comparison_table(found).title, masses)
 
 
 def drawn(subject: Subject, *panels: Panel) -> Figure:
@@ -78,7 +80,8 @@ def test_every_panel_names_its_axes_with_units_and_the_picture_its_settings(resu
         assert setting in figure.get_suptitle()
     for cell in cells(figure):
         labels = [label for axes in cell.axes for label in (axes.get_xlabel(), axes.get_ylabel()) if label]
-        assert all(label.endswith(("(%)", "(pixel units)", "(larger: more foreign)")) for label in labels), labels
+        known = ("(%)", "(pixel units)", "(larger: more foreign)", "(estimate, a share of the votes)")
+        assert all(label.endswith(known) for label in labels), labels
         assert cell.axes[0].get_title()
 
 
@@ -88,15 +91,28 @@ def test_lines_differ_without_colour() -> None:
     assert len({(str(one.dash), one.marker) for one in looks}) == len(looks)
 
 
+def test_masses_are_the_shares_of_the_inputs_that_have_at_most_each(results: Database) -> None:
+    about = subject(results, runs=[2])
+    (cell, _) = cells(drawn(about, "masses"))
+    (_, one) = about.masses.values()  # the cells ascend by threshold
+    for label, distribution in (("p, votes", one.p_own), ("q, certain", one.q_own), ("1 − certain", one.q_not_wrong)):
+        assert distribution is not None
+        x, y = line(cell.axes[0], label)
+        for at in (0.2, 0.5, 0.9, 0.995, 1.0):  # a step holds until the next
+            assert y[np.flatnonzero(x <= at)[-1]] == pytest.approx(100 * np.mean(distribution.ascending <= at))
+
+
 def test_an_import_is_drawn_with_its_one_radius(results: Database) -> None:
     figure = drawn(subject(results, runs=[3]))
-    (risk, curves) = cells(figure)
+    (risk, curves, masses) = cells(figure)
+    assert masses.axes[0].get_xlabel() == "mass (lower bound, as the log proves it)"
+    assert legend(masses.axes[0]) == ["p, votes for the label"]
     assert legend(curves.axes[0]) == ["standard, without rejection"]
     assert len(risk.axes[0].lines) == 2
 
 
 def test_mixed_runs_are_drawn_together(results: Database) -> None:
-    assert len(list(cells(drawn(subject(results))))) == 2 + 2 * 4
+    assert len(list(cells(drawn(subject(results))))) == 2 + 3 * 4
 
 
 def test_crowded_pictures_say_what_they_leave_out(results: Database) -> None:

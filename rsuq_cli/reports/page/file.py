@@ -18,11 +18,13 @@ from rsuq_cli.console import Table
 from rsuq_cli.readings.dossier import Dossier
 from rsuq_cli.readings.evidence import Reading
 from rsuq_cli.readings.images import Images
+from rsuq_cli.readings.masses import Masses
 from rsuq_cli.reports.names import reading_names
 from rsuq_cli.reports.page.answers import answers_html
 from rsuq_cli.reports.page.audits import audits_html
 from rsuq_cli.reports.page.data import Galleries, page_data
 from rsuq_cli.reports.page.detection import detections_html, promises_data
+from rsuq_cli.reports.page.masses import masses_data, masses_html
 from rsuq_cli.reports.page.settings import runs_html, table_html
 from rsuq_cli.reports.page.training import training_data, training_html
 from rsuq_cli.results.exhibits import Scores
@@ -31,7 +33,7 @@ from rsuq_cli.version import __version__
 
 _ASSETS = "assets"
 # In this order; the last one starts what the others define.
-_SCRIPTS = ("charts", "numbers", "figures", "curves", "gallery", "detection", "training", "page")
+_SCRIPTS = ("charts", "numbers", "figures", "curves", "masses", "gallery", "detection", "training", "page")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -49,6 +51,7 @@ class PageContent:
     galleries: Galleries
     images: Mapping[int, Images]
     dossiers: Sequence[Dossier]
+    masses: Sequence[Masses]
 
 
 def page_html(content: PageContent) -> str:
@@ -58,11 +61,16 @@ def page_html(content: PageContent) -> str:
     runs = {reading.run.id: reading.run for reading in content.readings}
     dossiers = content.dossiers
     data = page_data(named, content.foreign, content.galleries, content.images, asked)
-    data |= {"promises": promises_data(dossiers), "training": training_data(dossiers)}
+    data |= {
+        "promises": promises_data(dossiers),
+        "training": training_data(dossiers),
+        "masses": masses_data(content.masses),
+    }
     parts = {
         "title": "rsuq report",
         "settings": escape(content.table.title),
         "answers": answers_html(dossiers),
+        "masses": masses_html(content.masses),
         "audits": audits_html(dossiers),
         "detections": detections_html(dossiers),
         "training": training_html(dossiers),

@@ -95,6 +95,7 @@ function start() {
   });
   // On paper nothing can be opened any more.
   addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("details")) one.open = true; });
+  startMasses();
   startDetection();
   startTraining();
   chooseFirst(0);
