@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsuq_cli.console import Reporter, say
+from rsuq_cli.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rsuq_cli.readings.evidence import Detail, Reading
     from rsuq_cli.readings.images import Images
     from rsuq_cli.readings.masses import Masses
+    from rsuq_cli.readings.study import SourceFound
     from rsuq_cli.reports.page.data import Galleries
     from rsuq_cli.results.database import Database
     from rsuq_cli.results.exhibits import Scores
@@ -57,6 +59,30 @@ class Pictures:
             say(f"wrote {self.plot}")
         if self.html:
             self._compose(results, figures, self.html)
+            say(f"wrote {self.html}, {self.html.stat().st_size / 1e6:.1f} MB")
+
+    def write_study(self, results: Database, name: str, found: Sequence[SourceFound]) -> None:
+        """Writes what was asked for of a study."""
+        from rsuq_cli.files import new_file
+        from rsuq_cli.readings.tradeoff import tradeoffs
+        from rsuq_cli.reports.plots import save_figure
+        from rsuq_cli.reports.study.page import study_html
+        from rsuq_cli.reports.study.plots import study_picture
+
+        if self.panels is not None:
+            raise BadInput("a study's picture has no --panels", "leave them out, or name runs in place of --study")
+        reporter = Reporter()
+        reporter.begin("read evidence", sum({one.figures.run_id: one.figures.inputs for one in found}.values()))
+        try:
+            lines = tradeoffs(results, found, reporter.advance)
+        finally:
+            reporter.end()
+        if self.plot:
+            save_figure(self.plot, lambda: study_picture(name, found, lines))
+            say(f"wrote {self.plot}")
+        if self.html:
+            with new_file(self.html, force=self.force) as stream:
+                stream.write(study_html(name, found, lines).encode(errors="backslashreplace"))
             say(f"wrote {self.html}, {self.html.stat().st_size / 1e6:.1f} MB")
 
     def _draw(self, results: Database, figures: Sequence[Figures], path: Path) -> None:

@@ -12,6 +12,7 @@ from rsuq_cli.console import is_machine, print_tables, warn
 from rsuq_cli.errors import BadInput
 
 if TYPE_CHECKING:
+    from rsuq_cli.commands.pictures import Pictures
     from rsuq_cli.console import Table
     from rsuq_cli.reports.layout import Layout
     from rsuq_cli.results.database import Database
@@ -168,7 +169,8 @@ def report(
                 )
             layout = Layout(found, [])
         elif compared and not (by or sort):
-            layout = Layout(compared.tables(results, machine=is_machine(format)), [])
+            layout = Layout(compared.tables(results, pictures, machine=is_machine(format)), [])
+            pictures = replace(pictures, plot=None, html=None)
         else:
             ordered = _found(results, selection, sort, radii)
             shown = Shown(radii is not None or details, intervals, is_machine(format))
@@ -192,11 +194,15 @@ class _Compared(NamedTuple):
     study: StudyRow
     selection: Selection
 
-    def tables(self, results: Database, *, machine: bool) -> list[Table]:
-        """Returns what the study compares."""
-        from rsuq_cli.reports.study.tables import study_tables
+    def tables(self, results: Database, pictures: Pictures, *, machine: bool) -> list[Table]:
+        """Returns what the study compares, having written the pictures of it that were asked for."""
+        from rsuq_cli.readings.study import study_found
+        from rsuq_cli.reports.study.tables import tables_of
 
-        return study_tables(results, self.study, machine=machine)
+        found = study_found(results, self.study)
+        if pictures.wanted and found:
+            pictures.write_study(results, self.study.name, found)
+        return tables_of(self.study.name, found, machine=machine)
 
 
 def _study(results: Database, name: str, selection: Selection) -> _Compared:

@@ -84,12 +84,17 @@ def save_picture(path: Path, subject: Subject, panels: Sequence[Panel]) -> None:
     Raises:
         BadInput: the panels asked for have nothing to show, or the file cannot be written.
     """
+    save_figure(path, lambda: picture(subject, panels))
+
+
+def save_figure(path: Path, draw: Callable[[], Figure]) -> None:
+    """Draws a figure in the look of all pictures into `path`, complete or not at all."""
     import matplotlib as mpl
 
     # No time of writing inside: the same results give the same bytes.
     undated = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix.lower()]
     with mpl.rc_context(_LOOK):
-        figure = picture(subject, panels)
+        figure = draw()
         with replaced(path) as temporary:
             figure.savefig(temporary, metadata=undated)
 

@@ -52,6 +52,23 @@ def test_it_trains_certifies_and_compares_every_cell(place: Place) -> None:
     assert again.stdout == result.stdout
 
 
+def test_it_is_shown_as_a_page_and_a_picture(place: Place) -> None:
+    rsuq("study", plan(place))
+    shown = rsuq("report", "--study", "small", "--html", "a.html", "--plot", "a.svg")
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.stdout == rsuq("report", "--study", "small").stdout
+    page = (place.work / "a.html").read_text()
+    assert "Which source to use, what it buys, what it costs" in page
+    assert "gains most at coverage 0.9" in page
+    assert (place.work / "a.svg").read_text().startswith("<?xml")
+    assert "exists" in refused(rsuq("report", "--study", "small", "--html", "a.html"))
+    assert "no --panels" in refused(rsuq("report", "--study", "small", "--plot", "b.svg", "--panels", "risk"))
+    assert not (place.work / "b.svg").exists()
+    # Another view of the same runs is the page of these runs.
+    assert rsuq("report", "--study", "small", "--masses", "--html", "b.html").exit_code == 0
+    assert "Masses: what the average radius does not show" in (place.work / "b.html").read_text()
+
+
 def test_again_it_samples_nothing_and_says_the_same(place: Place) -> None:
     first = rsuq("study", plan(place))
     before = query(place.database, "SELECT run_id, input_index, counts FROM evidence ORDER BY 1, 2")

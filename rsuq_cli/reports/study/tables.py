@@ -57,13 +57,19 @@ AUROC = "AUROC: mean over the OOD sets, of one clean pass and of the mean under 
 
 def study_tables(db: Database, study: StudyRow, *, machine: bool = False) -> list[Table]:
     """Returns the tables of a study, none where nothing of it is certified; for machines the sources alone."""
-    found = study_found(db, study)
+    return tables_of(study.name, study_found(db, study), machine=machine)
+
+
+def tables_of(name: str, found: Sequence[SourceFound], *, machine: bool = False) -> list[Table]:
+    """Returns the tables of what a study found; for machines the sources alone."""
     if not found:
         return []
-    sources = source_table(study.name, found)
-    if machine:
-        return [sources]
-    return [network_table(study.name, found), sources, property_table(study.name, found), ranking_table(found)]
+    sources = source_table(name, found)
+    return (
+        [sources]
+        if machine
+        else [network_table(name, found), sources, property_table(name, found), ranking_table(found)]
+    )
 
 
 def network_table(name: str, found: Sequence[SourceFound]) -> Table:
