@@ -46,7 +46,9 @@ FLOOR_PLAN = {
     "ood": Room("certificates errors uncertainty.measures", "numpy scipy"),
     # what runs on a device
     "datasets": Room("errors spelling", "numpy torch PIL platformdirs", inside="torchvision sklearn scipy"),
-    "models": Room("errors fingerprint spelling version", "numpy torch safetensors", inside="torchvision"),
+    "models": Room(
+        "errors fingerprint spelling version", "numpy torch safetensors", inside="torchvision timm transformers"
+    ),
     "training": Room(
         "certificates.bounds datasets.dataset models.checkpoints models.statistics uncertainty errors fingerprint",
         "numpy torch",

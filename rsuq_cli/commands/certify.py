@@ -27,6 +27,7 @@ def certify(
     checkpoint: options.Checkpoint = None,
     objective: options.Objective = None,
     untrained: options.Untrained = False,
+    pretrained: options.Pretrained = False,
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -34,6 +35,7 @@ def certify(
     dataset: options.Dataset = "digits",
     classes_renamed: options.ClassesRenamed = False,
     image_size: options.ImageSize = None,
+    noise_at: options.NoiseAt = "data",
     split: options.Split = "test",
     skip: Annotated[int, options.what(metavar="K", help="Take every K-th input.")] = 1,
     limit: Annotated[
@@ -105,6 +107,7 @@ def certify(
     from rsuq_cli.jobs.ensemble import predictor_of_flags, with_members
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.results.names import Labels
+    from rsuq_cli.run.network.preprocessing import with_noise_at
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
     from rsuq_cli.run.shard import parse_shard
 
@@ -125,7 +128,9 @@ def certify(
         classes_renamed=classes_renamed,
         checkpoint=checkpoint,
         objective=objective,
+        pretrained=pretrained,
     )
+    sources = with_noise_at(sources, noise_at)
     if members is not None:
         sources = with_members(sources, members, db)
     request = CertifyRequest(

@@ -21,6 +21,7 @@ def ood(
     checkpoint: options.Checkpoint = None,
     objective: options.Objective = None,
     untrained: options.Untrained = False,
+    pretrained: options.Pretrained = False,
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -41,6 +42,7 @@ def ood(
         options.what(metavar="SET", help="Of these sets, one that counts as near; may be repeated."),
     ] = None,
     image_size: options.ImageSize = None,
+    noise_at: options.NoiseAt = "data",
     split: options.Split = "test",
     limit: Annotated[
         int | None,
@@ -95,16 +97,22 @@ def ood(
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.results.names import Labels
+    from rsuq_cli.run.network.preprocessing import with_noise_at
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
     from rsuq_cli.run.shard import parse_shard
 
     settings: dict[str, Any] = {
         "model": model, "dataset": dataset, "sigma": sigma, "n0": n0, "n": n, "seed": seed, "split": split,
         "precision": precision, "weights": weights, "image_size": image_size,
-        "untrained": untrained, "factory_file": None, "views": views, "decide": decide,
+        "untrained": untrained, "pretrained": pretrained, "factory_file": None, "views": views, "decide": decide,
     }  # fmt: skip
     if run is not None:
-        for flag, value in (("--checkpoint", checkpoint), ("--objective", objective), ("--members", members)):
+        for flag, value in (
+            ("--checkpoint", checkpoint),
+            ("--objective", objective),
+            ("--members", members),
+            ("--noise-at", None if noise_at == "data" else noise_at),
+        ):
             if value is not None:
                 raise BadInput(f"both --run and {flag} are given", f"the run has settled it: leave {flag} out")
         from rsuq_cli.jobs.ood.reuse import settings_of_run
@@ -116,8 +124,9 @@ def ood(
         settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"],
         normalise, given_statistics(mean, std), settings.get("assumed"),
         settings["untrained"], settings["factory_file"], classes_renamed, settings.get("recorded_classes"),
-        checkpoint, objective, settings.get("members", ()),
+        checkpoint, objective, settings.get("members", ()), settings["pretrained"],
     )  # fmt: skip
+    sources = with_noise_at(sources, noise_at)
     if members is not None:
         sources = with_members(sources, members, db)
     certify = CertifyRequest(

@@ -66,7 +66,11 @@ def listed(names: Sequence[str]) -> str:
 # What is certified
 Model = Annotated[
     str,
-    what(metavar="NAME", help=f"{', '.join(MODELS)}; or your own: module:factory or path/file.py:factory."),
+    what(
+        metavar="NAME",
+        help=f"{', '.join(MODELS)}; timm:NAME, torchvision:NAME or hf:REPOSITORY; or your own: module:factory or "
+        "path/file.py:factory.",
+    ),
 ]
 Weights = Annotated[
     Path | None,
@@ -87,6 +91,16 @@ Objective = Annotated[
 Untrained = Annotated[
     bool, what("--untrained", help="Take the weights that your factory draws, though nobody trained them.")
 ]
+Pretrained = Annotated[
+    bool, what("--pretrained", help="Of timm:, torchvision: or hf:, the weights that the library publishes.")
+]
+NoiseAt = Annotated[
+    str,
+    what(
+        "--noise-at", metavar="WHERE",
+        help="data: noise at the data's size, resized after it as a library does; or model: resized before it.",
+    ),
+]  # fmt: skip
 Normalise = Annotated[
     str | None,
     what(

@@ -13,7 +13,7 @@ from rsuq_cli.uncertainty.measures import MEASURES
 
 # Flags that a run has settled.
 _SETTLED = (
-    "model", "checkpoint", "objective", "untrained", "classes_renamed", "sigma", "dataset",
+    "model", "checkpoint", "objective", "untrained", "pretrained", "noise_at", "classes_renamed", "sigma", "dataset",
     "uncertainty", "views", "members", "decide", "coverage", "threshold", "rule",
     "competitors", "n0", "n", "alpha", "family_wise", "split", "seed", "noise", "image_size", "precision",
     "normalise", "mean", "std",
@@ -35,6 +35,7 @@ def predict(
     checkpoint: options.Checkpoint = None,
     objective: options.Objective = None,
     untrained: options.Untrained = False,
+    pretrained: options.Pretrained = False,
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -42,6 +43,7 @@ def predict(
     dataset: options.Dataset = "digits",
     classes_renamed: options.ClassesRenamed = False,
     image_size: options.ImageSize = None,
+    noise_at: options.NoiseAt = "data",
     resize: Annotated[bool, options.what("--resize", help="Resize images of another size.")] = False,
     split: Annotated[
         str, options.what(metavar="NAME", help=f"Where to look for an image: {options.listed(options.SPLITS)}.")
@@ -92,6 +94,7 @@ def predict(
     from rsuq_cli.jobs.predict import FromRun, PredictRequest, predict_run
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.predict import prediction_table
+    from rsuq_cli.run.network.preprocessing import with_noise_at
     from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 
     settings: FromRun | CertifyRequest
@@ -117,7 +120,9 @@ def predict(
             classes_renamed=classes_renamed,
             checkpoint=checkpoint,
             objective=objective,
+            pretrained=pretrained,
         )
+        sources = with_noise_at(sources, noise_at)
         if members is not None:
             sources = with_members(sources, members, db)
         settings = CertifyRequest(

@@ -11,6 +11,7 @@ from rsuq_cli.training.objectives.names import objective_names
 
 def train(
     model: options.Model = "cnn",
+    pretrained: options.Pretrained = False,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
     hold_out_classes: Annotated[
@@ -21,6 +22,7 @@ def train(
         ),
     ] = None,
     image_size: options.ImageSize = None,
+    noise_at: options.NoiseAt = "data",
     objective: Annotated[
         str,
         options.training(metavar="NAME", help=f"What is minimised under noise: {options.listed(objective_names())}."),
@@ -86,6 +88,7 @@ def train(
     from rsuq_cli.jobs.train import TrainRequest
     from rsuq_cli.reports.checkpoints import checkpoint_table
     from rsuq_cli.results.names import Labels
+    from rsuq_cli.run.network.preprocessing import with_noise_at
     from rsuq_cli.run.request import Machine, Sources
     from rsuq_cli.training.objectives.registry import assignments
 
@@ -94,7 +97,7 @@ def train(
 
         dataset = without(dataset, hold_out_classes)
     request = TrainRequest(
-        Sources(model, dataset, None, data_dir, image_size),
+        with_noise_at(Sources(model, dataset, None, data_dir, image_size, pretrained=pretrained), noise_at),
         sigma,
         epochs,
         batch_size,

@@ -16,22 +16,34 @@ _TRAIN_FILE: tuple[SplitName, ...] = ("train", "calibration")
 
 
 class FittedDataset(Dataset):
-    """A data set with its classes numbered anew, or with other calibration images."""
+    """A data set with its classes numbered anew, among others where a network knows more, or with other calibration
+    images.
+    """
 
     def __init__(
-        self, whole: Dataset, *, order: Sequence[int] | None = None, calibration: Indices | None = None
+        self,
+        whole: Dataset,
+        *,
+        order: Sequence[int] | None = None,
+        calibration: Indices | None = None,
+        among: Sequence[str] | None = None,
     ) -> None:
-        """`order` has the old number of every class, `calibration` positions in the train file."""
+        """`order` has the old number of every class, `calibration` positions in the train file.
+
+        `among`, in the place of `order`, are names in their new order: of all classes, and of others that no input has.
+        """
         self.whole = whole
         order = range(whole.num_classes) if order is None else order
         super().__init__(
             whole.name,
-            tuple(whole.class_names[c] for c in order),
+            tuple(whole.class_names[c] for c in order) if among is None else tuple(among),
             whole.shape,
             augment_crop=whole.augment_crop,
             augment_flip=whole.augment_flip,
         )
         self._new_label = torch.argsort(torch.tensor(list(order)))
+        if among is not None:
+            self._new_label = torch.tensor([list(among).index(name) for name in whole.class_names])
         self._calibration = calibration
 
     def tell(self, listener: Listener) -> None:

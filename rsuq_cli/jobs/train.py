@@ -23,13 +23,12 @@ from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
+from rsuq_cli.jobs.new_model import new_model
 from rsuq_cli.jobs.origin import Origin, origin_of_weights
 from rsuq_cli.jobs.trained import BEGUN_WITH, Trained, Training, trained_already
 from rsuq_cli.models.checkpoints import CheckpointMetadata, save_checkpoint, write_atomically
-from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
+from rsuq_cli.models.custom import CustomModel
 from rsuq_cli.models.fingerprint import fingerprint_of
-from rsuq_cli.models.loading import check_output
-from rsuq_cli.models.zoo import build
 from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.location import locate
 from rsuq_cli.results.names import NO_LABELS, Labels
@@ -55,7 +54,6 @@ from rsuq_cli.training.settings import (
     default_epochs,
     default_learning_rate,
 )
-from rsuq_cli.training.statistics import channel_statistics
 
 # The share of the first step's weights in averaged ones above which it is said.
 _MOST_KEPT = 0.01
@@ -127,10 +125,12 @@ def prepared(request: TrainRequest, database: str | Path | None, watcher: Watche
     dataset.tell(watcher.say)
     name = kept_under(dataset.name, request.sources.image_size)
     origin = None if request.init is None else origin_of_weights(request.init, database)
-    settings = _settings(request, dataset, precision, "" if origin is None else origin.sha256)
+    if origin is not None and request.sources.pretrained:
+        raise BadInput("both --init and --pretrained are given", "a training begins with one of them")
+    settings = _settings(request, dataset, precision, _begins_with(request, origin))
     if not len(dataset.indices("train")):
         raise BadInput(f"{dataset.name} has no training data", "give a data set with a train part")
-    model, custom = _new_model(request.sources.model, dataset, request.seed)
+    model, custom = new_model(request.sources.model, dataset, request.seed, request.sources.pretrained, watcher)
     if request.checkpoint_dir:
         _check_folder(request.checkpoint_dir)
     folder = request.checkpoint_dir or default_checkpoint_dir(database)
@@ -141,6 +141,13 @@ def prepared(request: TrainRequest, database: str | Path | None, watcher: Watche
     if origin is not None:
         origin.load_into(model, watcher)
     return Prepared(device, training, model.train(), folder, resume_file, origin)
+
+
+def _begins_with(request: TrainRequest, origin: Origin | None) -> str:
+    """Returns what is kept of the weights that a training begins with, "" where they are drawn."""
+    if request.sources.pretrained:
+        return f"pretrained:{request.sources.model}"
+    return "" if origin is None else origin.sha256
 
 
 def _settings(request: TrainRequest, dataset: Dataset, precision: Precision, init: str) -> TrainSettings:
@@ -178,7 +185,7 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
         watcher.say(f"training anew: {known.reason}")
     if request.fresh:
         ready.resume_file.unlink(missing_ok=True)
-    before = _accuracy_before(ready, watcher) if ready.origin else None
+    before = _accuracy_before(ready, watcher) if ready.training.settings.init else None
     result = _train(ready, watcher)
     if before is not None:
         watcher.say(f"right under noise: {before:.1%} before, {result.accuracy_noisy:.1%} now, on held-out images")
@@ -249,24 +256,6 @@ def _check_folder(folder: Path) -> None:
     stands = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not (stands.is_dir() and os.access(stands, os.W_OK)):
         raise BadInput(f"checkpoints cannot be written to {folder}", "name another folder with --checkpoint-dir")
-
-
-def _new_model(spec: str, dataset: Dataset, seed: int) -> tuple[nn.Module, CustomModel | None]:
-    """Returns the untrained model, and what is known of it where it is a user's own."""
-    custom: CustomModel | None = None
-    if is_custom(spec):
-        custom = load_factory(spec, shape=dataset.shape, num_classes=dataset.num_classes, seed=seed)
-        module = custom.module
-    else:
-        build(spec, shape=dataset.shape, num_classes=dataset.num_classes)  # names are checked before data are read
-        torch.manual_seed(seed)
-        statistics = channel_statistics(dataset.load("train"))
-        module = build(
-            spec, shape=dataset.shape, num_classes=dataset.num_classes, mean=statistics.mean, std=statistics.std
-        )
-    module.eval()
-    check_output(module, spec, dataset.shape, dataset.num_classes)
-    return module.train(), custom
 
 
 def _train(ready: Prepared, watcher: Watcher) -> TrainResult:

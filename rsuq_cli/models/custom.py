@@ -28,6 +28,7 @@ from torch import nn
 
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.models.network import as_network
+from rsuq_cli.models.spec import is_custom as is_custom
 from rsuq_cli.spelling import path_of
 
 # What the modules made of files are registered as, before the file's own name.
@@ -55,11 +56,6 @@ class CustomModel:
     def origin(self) -> Origin:
         """Where the factory lies."""
         return Origin(self.source_file, self.spec.rpartition(":")[2])
-
-
-def is_custom(spec: str) -> bool:
-    """Returns whether a `--model` value names a factory rather than an architecture of the zoo."""
-    return ":" in spec or spec.endswith(".py")
 
 
 def load_factory(

@@ -7,8 +7,8 @@ logits `[2, num_classes]`, the same again each time, and each row from its own i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ from torch import nn
 
 from rsuq_cli.errors import BadInput, RsuqError
 from rsuq_cli.models.custom import CustomModel, is_custom, load_factory
+from rsuq_cli.models.library import LibraryModel, from_library
 from rsuq_cli.models.network import logits_of, pass_failed
+from rsuq_cli.models.normalise import Normalise
 from rsuq_cli.models.parts import weights_sha256
+from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.statistics import NONE, Statistics
 from rsuq_cli.models.weights import Fit, StateDict, load_into, read_weights
 from rsuq_cli.models.zoo import Shape, build
@@ -35,7 +38,8 @@ class LoadedModel:
     together (its source may hold constants). `source_sha256` is the hash of a factory's file, "" for the zoo. `source`
     says where the weights come from, `source_file` where a factory lies; `metadata` is what the weights file says about
     itself. `normalisation` is the one in force where a zoo model's weights hold none, else None. `notes` are lines that
-    whoever named the weights should read.
+    whoever named the weights should read. `preprocessing` is what the library of a model does to an image that noise
+    was added to, and `class_synonyms` are all names of every output where it tells them.
     """
 
     module: nn.Module
@@ -47,6 +51,8 @@ class LoadedModel:
     normalisation: Statistics | None = None
     notes: tuple[str, ...] = ()
     source_file: Path | None = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    class_synonyms: tuple[tuple[str, ...], ...] = ()
 
 
 def open_model(
@@ -60,13 +66,16 @@ def open_model(
     file: Path | None = None,
     seed: int = 0,
 ) -> LoadedModel:
-    """Returns the model `spec` (a name of the zoo, or a factory) with its weights, on the CPU.
+    """Returns the model `spec` (a name of the zoo, of a library, or a factory) with its weights, on the CPU.
 
+    A library's model without a file has the weights that its library publishes, and answers with their classes.
     `mean` and `std` per channel stand in where a zoo model's weights file holds no normalisation. `file` is where a
     factory's source was when the spec was recorded, `seed` that of what a factory draws. Raises BadInput for
     an unknown name, a factory that fails, a zoo model without weights, weights of another architecture, class count
     or input shape, and a network whose output is not `[2, num_classes]`.
     """
+    if is_library(spec):
+        return _open_library(spec, shape, num_classes, weights, mean, std)
     custom: CustomModel | None = None
     if is_custom(spec):
         custom = load_factory(spec, shape=shape, num_classes=num_classes, seed=seed, file=file)
@@ -90,6 +99,55 @@ def open_model(
     outside = Statistics(tuple(mean), tuple(std)) if mean and std else NONE.for_channels(shape[0], shape[0])
     normalisation = None if custom or fit.normalised else outside
     return LoadedModel(module, spec, digest, source_sha256, source, metadata, normalisation, fit.notes, source_file)
+
+
+def _open_library(
+    spec: str, shape: Shape, num_classes: int, file: Path | None, mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> LoadedModel:  # fmt: skip
+    """Returns a library's model: with its own weights, or those of a file, of the data's classes or of the library's.
+
+    The normalisation is the library's, unless the file holds another or `mean` and `std` are given with it.
+    """
+    if file is None:
+        model, fit, metadata = from_library(spec, shape=shape, pretrained=True), Fit(True, ()), {}
+        digest, source = content_sha256(model.module), spec
+    else:
+        state = read_weights(file)
+        _check_metadata(state, file, shape, num_classes)
+        statistics = Statistics(tuple(mean), tuple(std)) if mean and std else None
+        model, fit = _fitting(spec, shape, num_classes, state, file, statistics)
+        digest, source, metadata = weights_sha256(file), str(file), dict(state.metadata)
+    module, known = model.module.to("cpu").eval().requires_grad_(False), model.prescription
+    synonyms: tuple[tuple[str, ...], ...] = ()
+    if known.classes and model.outputs == known.outputs and (file is None or model.outputs != num_classes):
+        synonyms = known.classes
+        metadata["class_names"] = list(known.class_names)
+    check_output(module, spec, shape, len(synonyms) or num_classes)
+    layer = module.get_submodule("normalise")
+    assert isinstance(layer, Normalise)
+    return LoadedModel(
+        module, spec, digest, "", source, metadata, None if fit.normalised else layer.statistics, fit.notes,
+        preprocessing=model.recorded(), class_synonyms=synonyms,
+    )  # fmt: skip
+
+
+def _fitting(
+    spec: str, shape: Shape, num_classes: int, state: StateDict, file: Path, statistics: Statistics | None
+) -> tuple[LibraryModel, Fit]:
+    """Returns the model that weights fit: with the data's number of classes, or with the library's own."""
+    model = from_library(spec, shape=shape, outputs=num_classes, statistics=statistics)
+    try:
+        return model, load_into(model.module, state, file)
+    except BadInput:
+        if model.prescription.outputs == num_classes:
+            raise
+        own = from_library(spec, shape=shape, statistics=statistics)
+        try:
+            return own, load_into(own.module, state, file)
+        except BadInput:
+            pass
+        raise
 
 
 def content_sha256(module: nn.Module, *, salt: str = "") -> str:

@@ -22,6 +22,7 @@ from rsuq_cli.results.deletion import Hanging
 from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.run.data import data_of
+from rsuq_cli.run.network.preprocessing import noise_text
 
 SCREEN = 100
 # Of a name in a list: the characters that it may have where there is room, and those that it has in any case.
@@ -80,7 +81,8 @@ def run_sheet(details: RunDetails) -> Sheet:
         ("status", f"{_STANDING.get(run.status, run.status)}: {run.finished:,} of {run.inputs:,} inputs"),
         ("model", run.model), ("checkpoint", run.checkpoint_id), ("weights from", run.source),
         ("data set", f"{run.dataset}, {run.split}: {every}{limit}"), ("subset sha256", run.subset_sha256),
-        ("σ", f"{run.sigma:g}"), ("samples", f"n0 = {run.n0:,}, n = {run.n:,}, seed {run.seed}"),
+        ("σ", f"{run.sigma:g}"), ("noise", noise_text(run.configuration)),
+        ("samples", f"n0 = {run.n0:,}, n = {run.n:,}, seed {run.seed}"),
         ("device", f"{run.device}, {run.precision}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
         ("begun", moment_text(run.created_at)), ("last change", moment_text(run.updated_at)),

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.datasets.fitted import original
 from rsuq_cli.models.loading import LoadedModel
 from rsuq_cli.run.request import Sources
 from rsuq_cli.sampling.engine import Answers
@@ -69,6 +71,19 @@ def calibration_warnings(answers: Answers, labels: Array, sources: Sources, sigm
             f"are right): there is little to certify; train the network under it, {_train_line(sources, sigma)}"
         )
     return tuple(warnings)
+
+
+def votes_elsewhere(classes: Array, dataset: Dataset) -> tuple[str, ...]:
+    """Returns which share of answers `[N]` name a class that only the network knows; nothing where it has none."""
+    known = len(original(dataset).class_names)
+    if known == dataset.num_classes:
+        return ()
+    own = [dataset.class_names.index(name) for name in original(dataset).class_names]
+    share = float(np.mean(~np.isin(classes[classes >= 0], own))) if (classes >= 0).any() else 1.0
+    return (
+        f"{share:.1%} of the votes of noisy calibration inputs are for classes that the data have not, "
+        f"{dataset.num_classes - known:,} of {dataset.num_classes:,}: they are wrong votes",
+    )
 
 
 def of_network(warnings: Sequence[str]) -> tuple[str, ...]:

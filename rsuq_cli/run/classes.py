@@ -12,6 +12,7 @@ from typing import NamedTuple
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.fitted import FittedDataset
 from rsuq_cli.errors import BadInput
+from rsuq_cli.models.libraries.prescription import plain
 
 _SHOWN = 3
 
@@ -28,13 +29,27 @@ class Matched(NamedTuple):
     renamed: bool = False
 
 
-def matched(dataset: Dataset, trained: Sequence[str], which: str, *, renamed: bool = False) -> Matched:
+def matched(
+    dataset: Dataset,
+    trained: Sequence[str],
+    which: str,
+    *,
+    renamed: bool = False,
+    synonyms: Sequence[Sequence[str]] = (),
+) -> Matched:
     """Returns the data set with its classes numbered as in `trained`, the names that `which` knows.
+
+    A network that knows more classes keeps them all: they are rivals that no input has. `synonyms` are all names of
+    each of `trained`.
 
     With `renamed`, names that both have are matched, and the others one by one in their order. Raises BadInput where
     names differ otherwise. Where one side has no names but numbers there is nothing to compare.
     """
     own = dataset.class_names
+    if synonyms and not (renamed and len(trained) == len(own)):
+        return _among_synonyms(dataset, trained, synonyms, which)
+    if len(trained) > len(own) and set(own) <= set(trained) and len(set(trained)) == len(trained):
+        return Matched(FittedDataset(dataset, among=trained), warning=_more(dataset, trained, which))
     if tuple(trained) == own or len(trained) != len(own) or len(set(trained)) < len(trained):
         return Matched(dataset)
     if set(trained) == set(own):
@@ -56,6 +71,46 @@ def matched(dataset: Dataset, trained: Sequence[str], which: str, *, renamed: bo
     order = [own.index(now.get(name, name)) for name in trained]
     pairs = [f"{name} is {now[name]} now" for name in gone]
     return Matched(FittedDataset(dataset, order=order), warning=f"--classes-renamed: {', '.join(pairs)}", renamed=True)
+
+
+def _among_synonyms(dataset: Dataset, trained: Sequence[str], synonyms: Sequence[Sequence[str]], which: str) -> Matched:
+    """Returns the data with every class where the network has it, under the data's own name."""
+    places: dict[str, set[int]] = {}
+    for at, names in enumerate(synonyms):
+        for name in names:
+            places.setdefault(plain(name), set()).add(at)
+    if _is_numbered(dataset.class_names) and len(trained) == dataset.num_classes:
+        return Matched(dataset, note=f"{dataset.name} has numbers for class names: they are taken in order")
+    found = [sorted(places.get(plain(name), ())) for name in dataset.class_names]
+    unknown = [name for name, at in zip(dataset.class_names, found, strict=True) if not at]
+    if unknown:
+        raise BadInput(
+            f"{which} knows {len(trained):,} classes, and {_some(unknown)} of {dataset.name} "
+            f"{'is' if len(unknown) == 1 else 'are'} none of them",
+            "name the classes as it does, or train it for these: rsuq train --model MODEL --pretrained --dataset DATA",
+        )
+    doubtful = [name for name, at in zip(dataset.class_names, found, strict=True) if len(at) > 1]
+    taken = [at[0] for at in found]
+    if doubtful or len(set(taken)) < len(taken):
+        which_one = doubtful or [
+            name for name, at in zip(dataset.class_names, taken, strict=True) if taken.count(at) > 1
+        ]
+        raise BadInput(
+            f"{_some(which_one)} of {dataset.name} cannot be told apart among the classes of {which}",
+            "name classes by their WordNet ids, such as n02012849",
+        )
+    among = list(trained)
+    for name, at in zip(dataset.class_names, taken, strict=True):
+        among[at] = name
+    more = _more(dataset, among, which) if len(among) > len(taken) else ""
+    return Matched(FittedDataset(dataset, among=among), warning=more)
+
+
+def _more(dataset: Dataset, trained: Sequence[str], which: str) -> str:
+    return (
+        f"{which} knows {len(trained) - dataset.num_classes:,} classes that {dataset.name} has not: "
+        "a vote for one of them is a wrong one"
+    )
 
 
 def as_recorded(dataset: Dataset, recorded: Sequence[str] | None, run_id: int) -> Dataset:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.results.rows import RunHandle, StoredEdges
-from rsuq_cli.run.cautions import calibration_warnings
+from rsuq_cli.run.cautions import calibration_warnings, votes_elsewhere
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.unanswered import refuse_silent_calibration
 from rsuq_cli.run.watcher import Watcher
@@ -59,6 +59,7 @@ def run_edges(
         values = answers.values
         refuse_silent_calibration(values[request.measures[0]])
         warnings = calibration_warnings(answers, calibration.labels[inputs].numpy(), request.sources, request.sigma)
+        warnings += votes_elsewhere(answers.classes, dataset)
         for warning in warnings:
             watcher.say(f"warning: {warning}")
     thresholds = dict.fromkeys(request.measures, (request.threshold,) if request.threshold is not None else ())

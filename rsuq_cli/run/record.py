@@ -19,6 +19,7 @@ from rsuq_cli.models.member import Member
 from rsuq_cli.results.rows import NewRun
 from rsuq_cli.run.configuration import CALIBRATION_IMAGES, FACTORY_FILE, FINGERPRINT, MEMBERS, hashed_part
 from rsuq_cli.run.data import IMAGE_SIZE
+from rsuq_cli.run.network import preprocessing
 from rsuq_cli.run.network.recorded_normalisation import recorded
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.sources import Opened
@@ -43,6 +44,7 @@ def configuration_of(
         "source_sha256": opened.model.source_sha256,
         FINGERPRINT: opened.fingerprint.to_json(),
         **recorded(opened.model.normalisation),
+        **preprocessing.recorded(opened.model.preprocessing),
         "dataset": opened.dataset_name,
         IMAGE_SIZE: opened.image_size,
         "split": request.split,

@@ -24,6 +24,7 @@ from rsuq_cli.certificates.stopping import GUARANTEE_NAMES, GuaranteeName, Stopp
 from rsuq_cli.datasets.names import parted
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.models.member import Member
+from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.statistics import Statistics, check_named
 from rsuq_cli.results.names import NO_LABELS, Labels
 from rsuq_cli.run.shard import WHOLE, Shard
@@ -48,6 +49,7 @@ class Sources:
     recorded it, for a spec that may have been written from another working directory. `classes_renamed` matches classes
     of other names in their order; `recorded_classes` are those of a run that is opened again. `checkpoint` names one by
     its number or name, `objective` takes the newest of those trained for it; `members` are further networks.
+    `pretrained` takes the weights that the library of a model publishes.
     `NAME@16` is NAME with `image_size` 16.
     Raises BadInput for an unknown normalisation, and where two normalisations or sizes are given.
     """
@@ -67,12 +69,18 @@ class Sources:
     checkpoint: str | None = None
     objective: str | None = None
     members: tuple[Member, ...] = ()
+    pretrained: bool = False
 
     def __post_init__(self) -> None:
         # Names are kept with results, and a path of any bytes may be in them.
         object.__setattr__(self, "model", spelled(self.model))
         object.__setattr__(self, "dataset", spelled(self.dataset))
         self._take_size_apart()
+        if self.pretrained and not is_library(self.model):
+            raise BadInput(
+                f"--pretrained is for a model of a library, and {self.model} is none",
+                "name one as timm:NAME, torchvision:NAME or hf:REPOSITORY",
+            )
         if self.normalise is not None:
             check_named(self.normalise)
             if self.statistics is not None:

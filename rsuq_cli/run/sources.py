@@ -22,12 +22,14 @@ from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.member import Member
 from rsuq_cli.models.members import joined, opened_members
+from rsuq_cli.models.spec import is_library
 from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.run.cautions import other_sigma
 from rsuq_cli.run.classes import matched
 from rsuq_cli.run.configuration import recorded_fingerprint
 from rsuq_cli.run.network.normalisation import normalised
 from rsuq_cli.run.network.own import is_drawn
+from rsuq_cli.run.network.preprocessing import noise_line
 from rsuq_cli.run.network.weights import found_checkpoint, untrained_network
 from rsuq_cli.run.request import Sources
 from rsuq_cli.run.sampler import Recipe
@@ -61,7 +63,7 @@ class Opened:
     @property
     def which(self) -> str:
         """The weights, in words."""
-        return f"checkpoint {self.checkpoint.id}" if self.checkpoint else Path(self.model.source).name
+        return _which(self.checkpoint, self.model)
 
     @property
     def knows_classes(self) -> bool:
@@ -106,16 +108,24 @@ def open_sources(
     model = open_model(
         sources.model, shape=dataset.shape, num_classes=dataset.num_classes, weights=weights, file=sources.factory_file
     )  # fmt: skip
-    untrained = weights is None and is_drawn(model, dataset.shape, dataset.num_classes, file=sources.factory_file)
+    untrained = (
+        weights is None
+        and not sources.pretrained
+        and is_drawn(model, dataset.shape, dataset.num_classes, file=sources.factory_file)
+    )
     if untrained and not sources.untrained:
         raise untrained_network(sources, sigma, found.notes)
     if checkpoint:
         notes.append(f"checkpoint {checkpoint.id}: {path_of(checkpoint.file).name}")
+    elif sources.pretrained:
+        notes.append(f"the weights are those that the library of {sources.model} publishes")
     elif weights is None and not untrained:
         notes.append(
             f"no checkpoint of {sources.model} for {name} at sigma {sigma:g}: using the factory's own weights"
         )  # fmt: skip
-    which = f"checkpoint {checkpoint.id}" if checkpoint else Path(model.source).name
+    which = _which(checkpoint, model)
+    if model.preprocessing:
+        notes.append(noise_line(model.preprocessing))
     fitted = _fitted(dataset, name, model, which, sources)
     for note in (*notes, *model.notes, *fitted.notes):
         watcher.say(note)
@@ -137,6 +147,12 @@ def open_sources(
         ensemble.dataset, name, sources.image_size, ensemble.model, checkpoint, fingerprint, recipe, untrained,
         fitted.renamed, (*warnings, *cautions), ensemble.others,
     )  # fmt: skip
+
+
+def _which(checkpoint: CheckpointRow | None, model: LoadedModel) -> str:
+    if checkpoint:
+        return f"checkpoint {checkpoint.id}"
+    return model.spec if is_library(model.spec) and model.source == model.spec else Path(model.source).name
 
 
 class _Ensemble(NamedTuple):
@@ -190,7 +206,13 @@ def _fitted(dataset: Dataset, name: str, model: LoadedModel, which: str, sources
     renamed = False
     trained = sources.recorded_classes or model.metadata.get("class_names")
     if isinstance(trained, (list, tuple)):
-        found = matched(dataset, list(map(str, trained)), which, renamed=sources.classes_renamed)
+        found = matched(
+            dataset,
+            list(map(str, trained)),
+            which,
+            renamed=sources.classes_renamed,
+            synonyms=() if sources.recorded_classes else model.class_synonyms,
+        )
         dataset, renamed = found.dataset, found.renamed
         notes.append(found.note)
         warnings.append(found.warning)

@@ -18,6 +18,7 @@ from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.members import joined, opened_members
 from rsuq_cli.models.parts import located
+from rsuq_cli.models.spec import is_library
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.runs import run_row
@@ -118,10 +119,18 @@ def factory_file(run: RunRow) -> Path | None:
     return None if recorded is None else path_of(recorded)
 
 
+def has_own_weights(run: RunRow) -> bool:
+    """Returns whether the run's weights were no file's: a factory made them, or a library publishes them."""
+    if run.source is None or (is_library(run.model) and run.source == run.model):
+        return True
+    return is_custom(run.model) and (run.source == run.model or run.source.endswith(".py"))
+
+
 def _weights_file(run: RunRow) -> Path | None:
     """Returns where the run's weights were; None for the weights that a factory makes by itself."""
-    if run.source is None or (is_custom(run.model) and (run.source == run.model or run.source.endswith(".py"))):
+    if has_own_weights(run):
         return None
+    assert run.source is not None
     return path_of(run.source)
 
 

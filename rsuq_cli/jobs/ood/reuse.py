@@ -19,6 +19,7 @@ from rsuq_cli.datasets.subset import spread
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.ood.request import OodRequest
 from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.statistics import NONE
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import EvidenceRow, RunRow
@@ -30,7 +31,7 @@ from rsuq_cli.run.edges import bins_of, check_counted
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of, same_normalisation
 from rsuq_cli.run.record import members_of
 from rsuq_cli.run.sources import Opened
-from rsuq_cli.run.stored import factory_file
+from rsuq_cli.run.stored import factory_file, has_own_weights
 from rsuq_cli.spelling import path_of
 from rsuq_cli.uncertainty.measures import check_known
 from rsuq_cli.uncertainty.predictor import PREDICTOR, Predictor, predictor_of
@@ -103,6 +104,7 @@ def settings_of_run(db: Database, run_id: int, given: Mapping[str, Any]) -> dict
     settings["assumed"] = normalisation_of(run.configuration) or NONE
     settings["recorded_classes"] = None if run.class_names is None else tuple(run.class_names)
     # A factory's own weights, even where a checkpoint was trained since.
+    settings["pretrained"] = is_library(run.model) and settings["weights"] is None
     settings["untrained"] = is_custom(run.model) and settings["weights"] is None
     if image_size is not None:
         settings["image_size"] = image_size
@@ -151,8 +153,7 @@ def _weights(db: Database, run: RunRow) -> Path | None:
             wanted = checkpoint.select().where(checkpoint.c.id == run.checkpoint_id)
             return path_of(connection.execute(wanted).mappings().one()["file"])
     # Without a weights file the source of a factory is its own file, or its name.
-    own = run.source is None or (is_custom(run.model) and (run.source == run.model or run.source.endswith(".py")))
-    return None if own else path_of(str(run.source))
+    return None if has_own_weights(run) else path_of(str(run.source))
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,7 @@ from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.run.configuration import MEMBERS
 from rsuq_cli.run.data import SPREAD, data_of
+from rsuq_cli.run.network.preprocessing import PREPROCESSING, noise_text
 from rsuq_cli.uncertainty.predictor import PLAIN, predictor_of
 
 _LATER = ("run_id", "source", "inputs", "n", "rule", "alpha")
@@ -55,7 +56,9 @@ def _run_html(run: RunRow, scorings: Sequence[Figures]) -> Html:
         "run": run.id, "name": run.name, "note": run.note, "tags": ", ".join(run.tags),
         "kind": run.kind, "status": run.status, "model": run.model,
         "checkpoint": run.checkpoint_id, "data set": run.dataset, "split": run.split, "subset": _subset(run),
-        "subset SHA-256": run.subset_sha256, "σ": run.sigma, "n0": run.n0, "n": run.n, "seed": run.seed,
+        "subset SHA-256": run.subset_sha256, "σ": run.sigma,
+        **({"noise": said} if (said := noise_text(run.configuration)) else {}),
+        "n0": run.n0, "n": run.n, "seed": run.seed,
         "device": run.device, "precision": run.precision, "weights from": run.source,
         "versions": ", ".join(f"{name} {v}" for name, v in sorted(run.versions.items())),
         "begun": run.created_at, "last change": run.updated_at, "seconds": round(run.seconds, 1),
@@ -120,7 +123,8 @@ def certify_commands(run: RunRow, scorings: Sequence[Figures]) -> list[str]:
 def network_flags(run: RunRow) -> list[str]:
     """Returns the flags without which a run's network, or its classes, would be refused."""
     parts = {"untrained": "--untrained", "class_names": "--classes-renamed"}
-    return [flag for part, flag in parts.items() if run.configuration.get(part)]
+    published = ["--pretrained"] if PREPROCESSING in run.configuration and run.source == run.model else []
+    return [*published, *(flag for part, flag in parts.items() if run.configuration.get(part))]
 
 
 def _asked(run: RunRow) -> list[str]:

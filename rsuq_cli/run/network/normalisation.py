@@ -17,6 +17,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.loading import LoadedModel
 from rsuq_cli.models.normalise import Normalise
+from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.statistics import KNOWN, OF_DATA, Statistics, customary
 from rsuq_cli.models.zoo import channels_taken
 from rsuq_cli.run.network.race import Candidate, Race, with_statistics
@@ -52,6 +53,8 @@ def normalised(
         return Normalised(model)
     if given is not None:
         return Normalised(with_statistics(model, given))
+    if is_library(model.spec):
+        return Normalised(model)
     if sources.assumed is not None:
         return Normalised(with_statistics(model, _fitting(sources.assumed, model, dataset)))
     if not len(dataset.calibration_indices):
@@ -72,7 +75,10 @@ def _given(sources: Sources, model: LoadedModel, dataset: Dataset) -> Statistics
 def _fitting(wanted: Statistics, model: LoadedModel, dataset: Dataset) -> Statistics:
     """Returns a normalisation as the data's channels take it; raises BadInput where they do not."""
     channels = dataset.shape[0]
-    fitting = wanted.for_channels(channels, channels_taken(model.spec, channels))
+    taken = channels_taken(model.spec, channels)
+    if is_library(model.spec):
+        taken = int(model.module.get_submodule("normalise").out_channels)  # type: ignore[arg-type]
+    fitting = wanted.for_channels(channels, taken)
     if fitting is None:
         raise BadInput(
             f"the normalisation is for {len(wanted.mean)} channels, and the data have {channels}",

@@ -12,6 +12,7 @@ from pathlib import Path
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.custom import is_custom, load_factory
+from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.zoo import NAMES, unknown_model
 from rsuq_cli.results.checkpoints import checkpoint_by_number
 from rsuq_cli.results.database import Database, open_for_lookup
@@ -34,7 +35,7 @@ def found_checkpoint(
     """
     _check_untrained(sources)
     _check_choice(sources)
-    if sources.weights or sources.untrained:
+    if sources.weights or sources.untrained or sources.pretrained:
         return Found(None)
     found = _recorded(sources, dataset, name, sigma, database)
     if found.checkpoint is None and (sources.objective or not is_custom(sources.model)):
@@ -63,7 +64,7 @@ def _check_untrained(sources: Sources) -> None:
 
 
 def _check_choice(sources: Sources) -> None:
-    given = ("weights", "untrained", "checkpoint", "objective")
+    given = ("weights", "untrained", "pretrained", "checkpoint", "objective")
     flags = [f"--{name}" for name in given if getattr(sources, name) not in (None, False)]
     if len(flags) > 1:
         raise BadInput(f"both {flags[0]} and {flags[1]} are given", f"leave {flags[1]} out")
@@ -126,12 +127,13 @@ def _of_another(row: CheckpointRow, sources: Sources, notes: Sequence[str]) -> B
 
 
 def _without_checkpoint(sources: Sources, sigma: float) -> BadInput:
-    if sources.model not in NAMES and not is_custom(sources.model):
+    library = is_library(sources.model)
+    if sources.model not in NAMES and not is_custom(sources.model) and not library:
         return unknown_model(sources.model)
     trained_for = f" trained for {sources.objective}" if sources.objective else ""
     return BadInput(
         f"there is no checkpoint of {sources.model} for {sources.dataset} at sigma {sigma:g}{trained_for}",
-        f"train it: {_train_line(sources, sigma)}  (or give --weights)",
+        f"train it: {_train_line(sources, sigma)}  (or give --weights{', or --pretrained' if library else ''})",
     )
 
 
