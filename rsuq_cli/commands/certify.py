@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -85,6 +86,10 @@ def certify(
     noise: options.Noise = "gaussian",
     seed: options.Seed = 0,
     fresh: options.Fresh = False,
+    anyway: Annotated[
+        bool,
+        options.sampling("--anyway", help="Sample a network that is near chance under noise; scripts need no flag."),
+    ] = False,
     dry_run: options.DryRun = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -151,6 +156,7 @@ def certify(
         competitors=competitors,  # type: ignore[arg-type]
         family_wise=family_wise,
         fresh=fresh,
+        at_chance=anyway or not sys.stdin.isatty(),
         predictor=predictor_of_flags(views, decide, sources),
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, precision, options.batch_size_of(batch_size), workers, compile),

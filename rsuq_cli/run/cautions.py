@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,7 +69,7 @@ def calibration_warnings(answers: Answers, labels: Array, sources: Sources, sigm
         right = float((copies == labels[:, None]).mean())
         warnings.append(
             f"{_NEAR_CHANCE} of sigma {sigma:g} is near chance ({right:.1%} of the noisy calibration inputs "
-            f"are right): there is little to certify; train the network under it, {_train_line(sources, sigma)}"
+            f"are right): there is little to certify; {_ways_out(sources, sigma)}"
         )
     return tuple(warnings)
 
@@ -91,10 +92,24 @@ def of_network(warnings: Sequence[str]) -> tuple[str, ...]:
     return tuple(one for one in warnings if one == PROBABILITIES or one.startswith((_NEAR_CHANCE, "normalisation: ")))
 
 
-def _train_line(sources: Sources, sigma: float) -> str:
-    dataset = f" --dataset {sources.dataset}" if sources.dataset != "digits" else ""
-    size = f" --image-size {sources.image_size}" if sources.image_size else ""
-    return f"as rsuq train --model {sources.model}{dataset}{size} --sigma {sigma:g} does"
+def is_of_chance(warning: str) -> bool:
+    """Returns whether a warning says that the accuracy under noise is near chance."""
+    return warning.startswith(_NEAR_CHANCE)
+
+
+def _ways_out(sources: Sources, sigma: float) -> str:
+    """Returns what can be done about a network that noise makes useless, as commands."""
+    dataset = ["--dataset", sources.dataset] if sources.dataset != "digits" else []
+    size = ["--image-size", str(sources.image_size)] if sources.image_size else []
+    train = shlex.join(["rsuq", "train", "--model", sources.model, *dataset, *size, "--sigma", f"{sigma:g}"])
+    ways = [f"train the network under it: {train}"]
+    if sources.pretrained:
+        ways.append(f"fine-tune the published weights: {train} --pretrained")
+    elif sources.weights or sources.checkpoint:
+        ways.append(
+            f"fine-tune these weights: {train} --init {shlex.quote(str(sources.weights or sources.checkpoint))}"
+        )
+    return "; ".join([*ways, "or name weights that were trained under noise: --weights FILE, --checkpoint ID"])
 
 
 def is_near_chance(labels: Array, classes: Array) -> bool:

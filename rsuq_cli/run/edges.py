@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.errors import BadInput
 from rsuq_cli.results.rows import RunHandle, StoredEdges
-from rsuq_cli.run.cautions import calibration_warnings, votes_elsewhere
+from rsuq_cli.run.cautions import calibration_warnings, is_of_chance, votes_elsewhere
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.unanswered import refuse_silent_calibration
 from rsuq_cli.run.watcher import Watcher
@@ -40,6 +41,7 @@ def run_edges(
     """Returns the bin edges of a known run that has the thresholds asked for, or edges calibrated now.
 
     Calibrating shows at no cost what should be known before hours of sampling; it is said, and belongs to the run.
+    Raises BadInput for a network that is near chance under the noise, unless the request takes one.
     """
     if going_on := serving(known, request):
         check_known(going_on.id, going_on.edges)
@@ -59,6 +61,9 @@ def run_edges(
         values = answers.values
         refuse_silent_calibration(values[request.measures[0]])
         warnings = calibration_warnings(answers, calibration.labels[inputs].numpy(), request.sources, request.sigma)
+        useless = next(filter(is_of_chance, warnings), None)
+        if useless is not None and not request.at_chance:
+            raise BadInput(useless, "nothing is sampled; --anyway goes on")
         warnings += votes_elsewhere(answers.classes, dataset)
         for warning in warnings:
             watcher.say(f"warning: {warning}")

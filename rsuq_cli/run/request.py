@@ -115,7 +115,10 @@ ANY_MACHINE = Machine()
 
 @dataclass(frozen=True)
 class CertifyRequest:
-    """One certify run: the subset, the sampling, and the scorings made of it. Raises BadInput for impossible values."""
+    """One certify run: the subset, the sampling, and the scorings made of it. Raises BadInput for impossible values.
+
+    Without `at_chance`, a network that is near chance under the noise is refused before it is sampled.
+    """
 
     sources: Sources
     sigma: float
@@ -134,6 +137,7 @@ class CertifyRequest:
     competitors: Competitors | None = None
     family_wise: bool = False
     fresh: bool = False
+    at_chance: bool = True
     at_radius: float | None = None
     tolerance: float | None = None
     guarantees: tuple[GuaranteeName, ...] = ()

@@ -27,6 +27,7 @@ class Net(nn.Module):
     def forward(self, x):
         return self.last(8 * x.flatten(1)[:, :3])
 
+def trainable(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
 def logits(): return Net(nn.Identity())
 def softmax(): return Net(nn.Softmax(dim=1))
 def log_softmax(): return Net(nn.LogSoftmax(dim=1))
@@ -67,7 +68,7 @@ def test_outputs_that_look_like_probabilities(dataset: str) -> None:
 def test_a_run_that_is_killed_has_its_warnings(
     dataset: str, place: Place, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         """What comes after the last commit of a killed process: nothing."""
 
     monkeypatch.setattr("rsuq_cli.run.under_way.finish_run", killed)
@@ -97,6 +98,43 @@ def test_accuracy_near_chance_is_said_before_sampling(dataset: str) -> None:
     assert f"rsuq train --model nets.py:blind --dataset {dataset} --sigma 0.25" in only
     lines = result.stderr.splitlines()
     assert lines.index(f"warning: {only}") < next(at for at, line in enumerate(lines) if line.startswith("run 1: 3 "))
+
+
+def test_a_network_near_chance_is_not_sampled_at_a_terminal(
+    dataset: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a script it goes on; whoever sits at a terminal is told first, and says --anyway."""
+    monkeypatch.setattr("rsuq_cli.commands.certify.sys", Terminal())
+    refused = certify(dataset, "blind")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "near chance" in refused.stderr
+    assert "--anyway" in refused.stderr
+    assert query(place.database, "SELECT COUNT(*) FROM run") == [(0,)]
+    (only,) = warnings(certify(dataset, "blind", "--anyway"))
+    assert "near chance" in only
+    assert warnings(certify(dataset, "logits")) == []
+
+
+class Terminal:
+    """Stands in for `sys`, with somebody at the keyboard."""
+
+    @property
+    def stdin(self) -> Terminal:
+        return self
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_ways_out_are_commands(dataset: str, place: Place) -> None:
+    assert rsuq("train", "--model", "nets.py:trainable", "--dataset", dataset, "--epochs", 1).exit_code == 0
+    (weights,) = (place.work / "checkpoints").glob("*.safetensors")
+    flags = ("certify", "--model", "nets.py:trainable", "--dataset", dataset, "--weights", weights)
+    result = rsuq(*flags, "--sigma", 80, "--n", 60, "--n0", 10, "--limit", 2, "--format", "json")
+    chance = [one for one in result.json[0]["warnings"] if "near chance" in one]
+    train = f"rsuq train --model nets.py:trainable --dataset {dataset} --sigma 80"
+    assert f"fine-tune these weights: {train} --init {weights}; or name weights" in chance[0]
+    assert rsuq(*train.split()[1:], "--init", weights, "--epochs", 1).exit_code == 0
 
 
 def test_an_ood_run_has_the_same_notes(dataset: str) -> None:
