@@ -101,12 +101,14 @@ def export(
     ] = None,
     force: options.Force = False,
 ) -> None:
-    """Write a checkpoint as safetensors with a card: what it is, how it was trained, what was certified with it.
+    """Write a checkpoint to a folder: safetensors, its settings, a program that torch loads by itself, and a card.
 
-    Every figure of the card comes from the database.
+    The card says what it is, how it was trained and what was certified with it, by figures of the database.
     """
+    from rsuq_cli.console import say
     from rsuq_cli.files import new_file
     from rsuq_cli.jobs.models import described, export_targets, export_weights
+    from rsuq_cli.jobs.program import CONFIGURATION, PROGRAM, exported
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.reports.model_card import CardContent, model_card
     from rsuq_cli.results.audits import audits_of
@@ -115,21 +117,32 @@ def export(
     from rsuq_cli.results.figures import selected_figures
     from rsuq_cli.results.labels import number_named
     from rsuq_cli.results.ood_queries import ood_runs
+    from rsuq_cli.results.runs import run_row
     from rsuq_cli.results.selection import Selection
     from rsuq_cli.spelling import path_of
 
     with open_for_reading(db) as results:
         row = checkpoint_by_number(results, number_named(results, "checkpoint", checkpoint))
         runs = runs_by_checkpoint(results).get(row.id, ())
-        weights, card = export_targets(row, output or Path(path_of(row.file).stem), force=force)
+        others = (PROGRAM, CONFIGURATION)
+        weights, card = export_targets(row, output or Path(path_of(row.file).stem), others, force=force)
         found = described(row)
+        extra = exported(row, found, [run_row(results, run) for run in runs], weights.name)
         radii = parse_radii(None, [row.sigma or 0.25])
         content = CardContent(
             row, found, weights.name,
             selected_figures(results, Selection(runs=runs), radii) if runs else [],
             audits_of(results, runs), ood_runs(results, runs=runs) if runs else [],
+            PROGRAM if extra.program else None, extra.reason, extra.preprocessing,
         )  # fmt: skip
     export_weights(row, weights, force=force)
+    parts = {CONFIGURATION: extra.configuration_text.encode(errors="backslashreplace"), PROGRAM: extra.program}
+    for name, content_of in parts.items():
+        if content_of is not None:
+            with new_file(weights.parent / name, force=force) as stream:
+                stream.write(content_of)
+    if extra.program is None:
+        say(f"no {PROGRAM} is written: {extra.reason}")
     with new_file(card, force=force) as stream:
         stream.write(model_card(content).encode(errors="backslashreplace"))
     typer.echo(str(weights.parent))

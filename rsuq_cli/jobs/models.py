@@ -7,6 +7,7 @@ the database; the same bytes are the same checkpoint. A file that is not the rec
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,13 +134,18 @@ def described(checkpoint: CheckpointRow) -> Described:
     return Described(_metadata(file), known)
 
 
-def export_targets(checkpoint: CheckpointRow, folder: Path, *, force: bool) -> tuple[Path, Path]:
-    """Returns where the weights and the card go; raises BadInput where they cannot be written, before anything is."""
+def export_targets(
+    checkpoint: CheckpointRow, folder: Path, others: Sequence[str] = (), *, force: bool
+) -> tuple[Path, Path]:
+    """Returns where the weights and the card go, with files of other names beside them.
+
+    Raises BadInput where one of them cannot be written, before anything is.
+    """
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file", "name a folder")
     weights, card = folder / f"{path_of(checkpoint.file).stem}{SAFETENSORS}", folder / CARD
     if folder.exists():
-        for path in (weights, card):
+        for path in (weights, card, *(folder / name for name in others)):
             check_output(path, force=force)
     return weights, card
 

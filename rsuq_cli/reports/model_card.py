@@ -7,9 +7,9 @@ its 95 % interval.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rsuq_cli.certificates.definitions import Figure, shown
 from rsuq_cli.certificates.intervals import Share
@@ -26,6 +26,7 @@ from rsuq_cli.results.audits import AuditSummary
 from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.ood_queries import OodRun
 from rsuq_cli.results.rows import CheckpointRow
+from rsuq_cli.run.network.preprocessing import noise_line
 
 if TYPE_CHECKING:
     from rsuq_cli.jobs.models import Described
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CardContent:
-    """A checkpoint, what its file says, the file's name on the card, and the results of the runs made with it."""
+    """A checkpoint, what its file says, the file's name on the card, and the results of the runs made with it.
+
+    `program` is the name of the file that torch loads by itself, None where there is none, for the reason
+    `no_program`; `preprocessing` is what the network does to an image that noise was added to.
+    """
 
     checkpoint: CheckpointRow
     described: Described
@@ -41,6 +46,9 @@ class CardContent:
     figures: Sequence[Figures]
     audits: Sequence[AuditSummary]
     ood: Sequence[OodRun]
+    program: str | None = None
+    no_program: str = ""
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
 
 
 def model_card(content: CardContent) -> str:
@@ -70,6 +78,7 @@ def _what(content: CardContent) -> str:
         f"- input: {'×'.join(map(str, shape))} pixels in [0, 1]" if shape else "",
         f"- normalisation, a layer of the network: {normalisation.describe()}" if normalisation else
         "- normalisation: none in the weights",
+        f"- {noise_line(content.preprocessing)}" if content.preprocessing else "",
         f"- classes, in the order of the logits: {', '.join(classes)}" if classes else "",
         f"- tags: {', '.join(checkpoint.tags)}" if checkpoint.tags else "",
         f"\n{checkpoint.note}" if checkpoint.note else "",
@@ -141,11 +150,25 @@ def _loading(content: CardContent) -> str:
     flags = ["--model", checkpoint.model, "--dataset", checkpoint.dataset, "--sigma", repr(checkpoint.sigma)]
     known = [] if content.described.metadata else flags
     return (
-        "With rsuq:\n\n```sh\n"
+        f"{_alone(content)}\n\nWith rsuq:\n\n```sh\n"
         + shlex.join(["rsuq", "models", "import", content.file, *known])
         + "\n"
         + shlex.join(["rsuq", "certify", *flags])
         + "\n```\n\nThe certificates are about the smoothed classifier: `rsuq predict` answers as it does."
+    )
+
+
+def _alone(content: CardContent) -> str:
+    """Returns how the network is loaded where there is no rsuq."""
+    if content.program is None:
+        return f"Without rsuq: the weights need the network's own code; no program is here, since {content.no_program}."
+    return (
+        "Without rsuq, with torch alone:\n\n```python\nimport torch\n\n"
+        f'network = torch.export.load("{content.program}").module()\n'
+        "logits = network(images)  # [N, C, H, W], float32 in [0, 1]: all else is in the network\n```\n\n"
+        "This is the network itself. What is certified is its vote over "
+        f"`images + {content.checkpoint.sigma:g} * torch.randn_like(images)`, which is not clipped. Settings and class "
+        "names are in `configuration.json`."
     )
 
 

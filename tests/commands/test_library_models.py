@@ -13,6 +13,8 @@ from conftest import Place
 from PIL import Image
 from torch import nn
 
+from rsuq_cli.models.loading import open_model
+
 timm = pytest.importorskip("timm")
 MODEL = "timm:test_resnet@16"
 QUICK = ("--sigma", 0.25, "--n", 60, "--n0", 10, "--format", "json")
@@ -60,6 +62,13 @@ def test_trained_on_a_folder_certified_and_audited(place: Place) -> None:
     assert json.loads(row[0])["preprocessing"]["seen_at"] == [3, 16, 16]
     audited = rsuq("audit", 1, "--inputs", 2, "--steps", 2, "--n", 50, "--format", "json")
     assert audited.exit_code == 0, audited.stderr
+    assert rsuq("models", "export", 1, "--output", "out").exit_code == 0
+    program = torch.export.load(str(place.work / "out" / "network.pt2")).module()
+    (weights,) = (place.work / "checkpoints").glob("*.safetensors")
+    images = torch.rand(5, 3, 12, 12)
+    network = open_model(MODEL, shape=(3, 12, 12), num_classes=2, weights=weights).module
+    assert torch.allclose(program(images), network(images), atol=1e-4)
+    assert "noise is added at 12×12 pixels" in (place.work / "out" / "README.md").read_text(encoding="utf-8")
     again = rsuq("certify", "--model", MODEL, "--dataset", data, *QUICK)
     assert "nothing to do" in again.stderr
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,8 @@ import torch
 from commandline import query, refused, rsuq, snapshot
 from safetensors.torch import load_file, save_file
 from samples import write_blobs
+
+from rsuq_cli.models.loading import open_model
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -93,6 +98,53 @@ def test_what_is_exported_comes_with_a_card_of_the_databases_figures(one: Place)
         assert text in card, text
     assert "exists" in refused(rsuq("models", "export", 1, "--output", "out"))
     assert rsuq("models", "export", 1, "--output", "out", "--force").exit_code == 0
+
+
+ALONE = """
+import sys
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("rsuq_cli", "timm"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Refused())
+import json, torch
+try:
+    import rsuq_cli
+except ImportError:
+    network = torch.export.load("out/network.pt2").module()
+    torch.save(network(torch.load("images.pt")), "logits.pt")
+    print(json.load(open("out/configuration.json"))["class_names"][3])
+"""
+
+
+def test_an_exported_model_answers_alike_where_there_is_no_rsuq(one: Place) -> None:
+    assert rsuq("models", "export", 1, "--output", "out").exit_code == 0
+    network = open_model("mlp", shape=(1, 8, 8), num_classes=10, weights=file_of(one)).module
+    images = torch.rand(7, 1, 8, 8) + torch.randn(7, 1, 8, 8)
+    torch.save(images, "images.pt")
+    alone = subprocess.run([sys.executable, "-I", "-c", ALONE], capture_output=True, text=True, check=True)
+    assert alone.stdout.strip() == "3"
+    logits = torch.load("logits.pt")
+    assert logits.shape == (7, 10)
+    assert torch.allclose(logits, network(images), atol=1e-5)
+    card = (one.work / "out" / "README.md").read_text(encoding="utf-8")
+    assert 'torch.export.load("network.pt2")' in card
+    settings = json.loads((one.work / "out" / "configuration.json").read_text(encoding="utf-8"))
+    assert (settings["sigma"], settings["shape"], settings["program"]) == (0.25, [1, 8, 8], "network.pt2")
+    assert "normalisation" in settings
+
+
+def test_no_program_is_written_of_what_may_be_another_network(one: Place) -> None:
+    with closing(sqlite3.connect(one.database)) as connection, connection:
+        (text,) = connection.execute("SELECT configuration FROM run WHERE id = 1").fetchone()
+        stored = json.loads(text)
+        stored["fingerprint"] = [[9.0] * len(row) for row in stored["fingerprint"]]
+        connection.execute("UPDATE run SET configuration = ? WHERE id = 1", (json.dumps(stored),))
+    result = rsuq("models", "export", 1, "--output", "out")
+    assert result.exit_code == 0
+    assert "no network.pt2 is written: the network computes something else" in result.stderr
+    assert not (one.work / "out" / "network.pt2").exists()
+    assert "no program is here" in (one.work / "out" / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_card_without_results_says_so(one: Place) -> None:
