@@ -27,8 +27,8 @@ from rich.text import Text
 from rsuq_cli.errors import BadInput
 from rsuq_cli.files import new_file
 from rsuq_cli.formats import MACHINE_FORMATS, MachineFormat, Record, write_records
-from rsuq_cli.layout import Fitted, fitted, lines
 from rsuq_cli.spelling import READABLE, readable
+from rsuq_cli.widths import Fitted, fitted, lines
 
 Format = Literal["table", "json", "jsonl", "csv", "markdown", "latex", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -80,8 +80,8 @@ FLOOR_PLAN = {
     ),
     # what people see
     "streams": Room("spelling"),
-    "layout": Room("", "rich"),
-    "console": Room("errors formats layout files spelling", "rich"),
+    "widths": Room("", "rich"),
+    "console": Room("errors formats widths files spelling", "rich"),
     "reports": Room(
         "console errors formats files version certificates ood uncertainty results run readings jobs",
         "numpy rich",

@@ -264,7 +264,7 @@ def _pair(results: Database, scorings: tuple[int, int], radii: str | None) -> La
     from rsuq_cli.reports.comparability import differences
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.reports.layout import Layout
-    from rsuq_cli.reports.paired import paired_table
+    from rsuq_cli.reports.side_by_side import paired_table
     from rsuq_cli.results.pairing import paired
     from rsuq_cli.results.selection import Selection, sigmas
 

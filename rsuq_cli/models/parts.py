@@ -15,7 +15,7 @@ import torch
 
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.models.checkpoints import sha256_of
-from rsuq_cli.models.spelling import AVERAGED
+from rsuq_cli.models.parameter_names import AVERAGED
 
 # The names under which training scripts keep the weights beside an optimiser, an epoch and so on, in this order.
 STATE_DICT_KEYS = (

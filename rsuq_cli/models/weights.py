@@ -22,8 +22,8 @@ from torch import nn
 
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.checkpoints import HEADER_KEY, openable
+from rsuq_cli.models.parameter_names import AVERAGED, NORMALISE, Spelled, spelled_like
 from rsuq_cli.models.parts import chosen_weights, located, settings_of
-from rsuq_cli.models.spelling import AVERAGED, NORMALISE, Spelled, spelled_like
 
 # What checkpoints hold beside their weights that is no tensor: settings and figures, of these packages.
 _BESIDE_WEIGHTS = ("numpy", "argparse", "omegaconf", "pathlib", "yacs", "easydict", "collections", "datetime")

@@ -22,7 +22,7 @@ from torch import nn
 
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.errors import BadInput, RunIncomplete
-from rsuq_cli.sampling.comparison import differing, made_up_inputs
+from rsuq_cli.sampling.agreement import differing, made_up_inputs
 from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory, keep_freed_memory, sent
 from rsuq_cli.sampling.forward import Forward, Preparation
 from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rsuq_cli.sampling.comparison import differing, made_up_inputs
+from rsuq_cli.sampling.agreement import differing, made_up_inputs
 from rsuq_cli.sampling.device import Precision, inference
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 from rsuq_cli.uncertainty.scores import Scores, scores

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.sampling.comparison import differing
+from rsuq_cli.sampling.agreement import differing
 from rsuq_cli.sampling.device import inference
 from rsuq_cli.sampling.forward import Forward
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rsuq_cli.sampling.comparison import differing, made_up_inputs
+from rsuq_cli.sampling.agreement import differing, made_up_inputs
 
 
 def logits(rows: int = 64, classes: int = 5) -> torch.Tensor:

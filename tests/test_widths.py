@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsuq_cli.layout import GAP, Fitted, fitted, lines
+from rsuq_cli.widths import GAP, Fitted, fitted, lines
 
 NAMES = ["set", "noise:smooth", "constant"]
 SHARES = ["AUROC %", "94.8 [86.2, 98.2]", "100.0 [95.0, 100.0]"]
