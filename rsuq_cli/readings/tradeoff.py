@@ -17,8 +17,8 @@ from rsuq_cli.readings.study import Place, SourceFound
 from rsuq_cli.results.database import Database
 
 Array = npt.NDArray[np.float64]
-# Thresholds alone: nothing is drawn over radii, single inputs or ranks.
-_DETAIL = Detail(thresholds=61, radii=2, points=1, coverages=0)
+# Every bin edge, and nothing over radii, single inputs or ranks.
+_DETAIL = Detail(thresholds=10_000, radii=2, points=1, coverages=0)
 # Below this share of answered samples a gain says little: rejecting everything would make it infinite.
 LEAST_COVERAGE = 0.5
 
