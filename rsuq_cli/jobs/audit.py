@@ -31,6 +31,7 @@ from rsuq_cli.results.exhibits import certificate_columns
 from rsuq_cli.results.rows import AuditBallRow, NewAudit
 from rsuq_cli.results.selection import Selection, chosen_scorings
 from rsuq_cli.results.writer import load_edges, start_audit, store_balls
+from rsuq_cli.run.network.preprocessing import noise_text
 from rsuq_cli.run.request import check_alpha
 from rsuq_cli.run.sampler import edges_at
 from rsuq_cli.run.stored import Reopened, certify_run_row, reopen
@@ -96,6 +97,8 @@ def audit_run(request: AuditRequest, database: str | Path | None, watcher: Watch
         scorings = _scorings(db, request)
     if run.finished < run.inputs:
         watcher.say(f"run {run.id} is not complete: {run.finished:,} of {run.inputs:,} inputs can be audited")
+    if said := noise_text(run.configuration):
+        watcher.say(said)
     opened = reopen(
         run,
         watcher,

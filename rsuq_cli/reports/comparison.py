@@ -18,6 +18,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.formats import Record
 from rsuq_cli.reports.figures import acr_text, figure_column
 from rsuq_cli.results.figures import Figures
+from rsuq_cli.run.network.preprocessing import noise_line
 from rsuq_cli.uncertainty.predictor import PREDICTOR, predictor_of
 
 # What two runs share that sample the same network on the same inputs.
@@ -72,7 +73,14 @@ def comparison_table(figures: Sequence[Figures], *, title: str = "certified", in
     rest = () if all(standard_only) else (*of_rejection, *([NO_REJECTION] if any(standard_only) else []))
     legend = (" · ".join(what), acr, *rest)
     shown = " · ".join(name for name in named if name)
-    notes = (*legend, *beside_the_mean(figures), *early_stops(records), *_incomplete(records), *_warnings(records))
+    notes = (
+        *legend,
+        *_noise(figures),
+        *beside_the_mean(figures),
+        *early_stops(records),
+        *_incomplete(records),
+        *_warnings(records),
+    )
     if intervals:
         columns = [_with_interval(column) for column in columns]
         notes = (INTERVALS, *notes)
@@ -286,6 +294,12 @@ def early_stops(records: Sequence[Record]) -> list[str]:
 def _incomplete(records: Sequence[Record]) -> list[str]:
     runs = sorted({r["run_id"] for r in records if r["status"] != "complete"})
     return [f"not complete: run {', '.join(map(str, runs))}; the same rsuq certify command goes on"] if runs else []
+
+
+def _noise(figures: Sequence[Figures]) -> list[str]:
+    """Returns at which size the noise was added, for runs whose networks see another."""
+    said = {f"run {one.run_id}: {noise_line(one.preprocessing)}": None for one in figures if one.preprocessing}
+    return list(said)
 
 
 def _warnings(records: Sequence[Record]) -> list[str]:

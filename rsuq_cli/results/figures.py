@@ -49,7 +49,8 @@ class Figures(Measured):
     `clean_accuracy` is that of the smoothed classifier without rejection (right, and decided), `accuracy` that of the
     decision with it (right, and certain), `accuracy_answered` None where nothing was answered. `draws_mean` and
     `draws_median` are of the estimation samples of an input, `draws_at_max` is the share that had all n. `intervals`
-    has the shares again, by name, with their intervals. `predictor` is as the run recorded it, None for one plain pass.
+    has the shares again, by name, with their intervals. `predictor` is as the run recorded it, None for one plain pass,
+    and so is `preprocessing`, None where the network takes the data as they are.
     """
 
     run_id: int
@@ -92,6 +93,7 @@ class Figures(Measured):
     certified_cc: tuple[CurvePoint, ...]
     certified_ncl: tuple[CurvePoint, ...]
     intervals: Mapping[str, Share]
+    preprocessing: Mapping[str, Any] | None = None
 
 
 # Every term of the figures, over the rows that are selected.
@@ -151,9 +153,10 @@ def selected_figures(db: Database, selection: Selection, radii: Sequence[float] 
 
 
 def _without_configuration(row: RowMapping) -> dict[str, Any]:
-    """Returns the settings of a scoring, of the configuration the predictor alone."""
+    """Returns the settings of a scoring, of the configuration the predictor and preprocessing alone."""
     settings = {str(name): value for name, value in row.items()}
-    return settings | {"predictor": json.loads(settings.pop("configuration")).get("predictor")}
+    configuration = json.loads(settings.pop("configuration"))
+    return settings | {name: configuration.get(name) for name in ("predictor", "preprocessing")}
 
 
 def _part(db: Database, settings: Sequence[Mapping[str, Any]], radii: Sequence[float]) -> list[Figures]:

@@ -62,6 +62,8 @@ def test_trained_on_a_folder_certified_and_audited(place: Place) -> None:
     assert json.loads(row[0])["preprocessing"]["seen_at"] == [3, 16, 16]
     audited = rsuq("audit", 1, "--inputs", 2, "--steps", 2, "--n", 50, "--format", "json")
     assert audited.exit_code == 0, audited.stderr
+    assert "noise is added at 12×12" in audited.stderr
+    assert "run 1: noise is added at 12×12" in " ".join(rsuq("report").stdout.split())
     assert rsuq("models", "export", 1, "--output", "out").exit_code == 0
     program = torch.export.load(str(place.work / "out" / "network.pt2")).module()
     (weights,) = (place.work / "checkpoints").glob("*.safetensors")
@@ -136,6 +138,15 @@ def test_published_weights_are_fine_tuned(place: Place, published: nn.Module) ->
     assert "drawn anew: network.fc.weight, network.fc.bias" in tuned.stderr
     assert "before," in tuned.stderr
     assert rsuq("certify", *flags, *QUICK).exit_code == 0
+
+
+def test_a_study_has_them_too(place: Place) -> None:
+    data = write_folder(place.work / "pets", "cat", "dog")
+    plan = f'name = "pets"\ndataset = "{data}"\nsigma = [0.25]\nnetwork = ["{MODEL}"]\nsource = ["entropy"]\n'
+    (place.work / "plan.toml").write_text(plan)
+    told = rsuq("study", "plan.toml", "--dry-run")
+    assert told.exit_code == 0, told.stderr
+    assert MODEL in told.stdout
 
 
 def test_pretrained_is_for_libraries(place: Place) -> None:

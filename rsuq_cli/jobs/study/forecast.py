@@ -19,6 +19,8 @@ from rsuq_cli.jobs.ood.plan import ood_plan
 from rsuq_cli.jobs.study.grid import Cell, Place, Sampling
 from rsuq_cli.jobs.train_plan import TrainPlan, train_plan
 from rsuq_cli.models.custom import is_custom, load_factory
+from rsuq_cli.models.library import from_library
+from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.zoo import build
 from rsuq_cli.results.checkpoints import list_checkpoints
 from rsuq_cli.results.database import open_for_lookup
@@ -211,6 +213,8 @@ def _measured(request: CertifyRequest) -> Rate:
     devices = resolve_devices(machine.device, machine.workers)
     if is_custom(sources.model):
         module = load_factory(sources.model, shape=dataset.shape, num_classes=dataset.num_classes).module
+    elif is_library(sources.model):
+        module = from_library(sources.model, shape=dataset.shape, outputs=dataset.num_classes).module
     else:
         module = build(sources.model, shape=dataset.shape, num_classes=dataset.num_classes)
     engine = Engine(

@@ -17,6 +17,7 @@ from rsuq_cli.jobs.ood.request import OodRequest
 from rsuq_cli.jobs.study.plan import CertifyTable, Match, Network, Objective, OodTable, Plan, TrainTable
 from rsuq_cli.jobs.train import TrainRequest
 from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.zoo import NAMES, unknown_model
 from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 from rsuq_cli.training.objectives.registry import objective_named
@@ -155,7 +156,7 @@ class _Settings(dict[str, Any]):
 def _training(
     plan: Plan, network: Network, objective: Objective, place: Place, table: TrainTable, around: Surroundings
 ) -> TrainRequest:  # fmt: skip
-    if not is_custom(network.model) and network.model not in NAMES:
+    if not (is_custom(network.model) or is_library(network.model) or network.model in NAMES):
         raise unknown_model(network.model)
     objective_named(objective.objective, objective.set, sigma=place.sigma)
     return TrainRequest(
