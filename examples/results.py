@@ -29,6 +29,7 @@ from rsuq_cli.reports.study.advice import (
     advice,
     interval_text,
     judged,
+    overall,
     place_text,
     places_of,
     reference_coverage,
@@ -237,7 +238,7 @@ def short(results: Results) -> list[str]:
     """Returns the three lines that a README shows."""
     first, *_, last = results.claims
     return [
-        f"- {advice(results.found)[0]}",
+        f"- {overall(results.found)}",
         *(f"- {one.title}: **{one.verdict}**. {one.reason}" for one in (first, last)),
     ]
 
@@ -252,7 +253,7 @@ def page(results: Results, picture: str) -> str:
         f"{short_name(one.dataset)}, {one.inputs:,} inputs, n0 = {one.n0:,}, n = {one.n:,}, σ = {sigmas}, "
         f"α = {one.alpha:g}, the {one.rule} rule. […] are 95 % intervals.",
         "## Which source to use, what it buys, what it costs",
-        "\n".join(f"- {line}" for line in advice(results.found)),
+        "\n".join(f"- {line}" for line in (overall(results.found), *advice(results.found))),
         "\n".join(f"- {line}" for line in beside_the_mean([at.figures for at in results.found])),
         f"![gain of NCL over cost of CC, one line a source]({picture})",
         "## The paper's claims",

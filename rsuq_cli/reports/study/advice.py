@@ -55,6 +55,36 @@ def advice(found: Sequence[SourceFound]) -> list[str]:
     return [_of_network(judged(found, place, coverage), place_text(place, places), coverage) for place in places]
 
 
+def overall(found: Sequence[SourceFound]) -> str:
+    """Returns a sentence on the source that is best most often over the networks, at the coverage judged at.
+
+    Only sources that every network with a radius has are compared: a mean over other networks is another mean.
+    """
+    coverage = reference_coverage(found)
+    networks = [sources for place in places_of(found) if (sources := judged(found, place, coverage))]
+    groups: dict[str, list[SourceFound]] = {}
+    for one in (one for sources in networks for one in sources):
+        groups.setdefault(source_text(one), []).append(one)
+    common = {name: group for name, group in groups.items() if len(group) == len(networks)}
+    if not common:
+        return "No source is on every network, so none is named for all of them."
+    means = {
+        name: [sum(values) / len(group) for values in zip(*(_best_gain_cost(one) for one in group), strict=True)]
+        for name, group in common.items()
+    }
+    first = max(means, key=lambda name: means[name][0])
+    best, gain, cost = (percent_text(value, 1) for value in means[first])
+    return (
+        f"For a network of your own, begin with {first}: at coverage {number_text(coverage)} it gains {gain} % of NCL "
+        f"radius for {cost} % of CC radius, the mean over {len(networks)} networks, and gains most of {len(common)} "
+        f"sources in {best} % of the resamples."
+    )
+
+
+def _best_gain_cost(one: SourceFound) -> tuple[float, float, float]:
+    return (one.ranked.best, one.ranked.gain.value, one.ranked.cost.value) if one.ranked else (0.0, 0.0, 0.0)
+
+
 def _of_network(sources: Sequence[SourceFound], name: str, coverage: float) -> str:
     if not sources or (ranked := sources[0].ranked) is None:
         return f"{name}: no radius at coverage {number_text(coverage)}, so nothing can be compared."

@@ -17,7 +17,15 @@ from rsuq_cli.readings.tradeoff import Line
 from rsuq_cli.reports.comparison import beside_the_mean
 from rsuq_cli.reports.markup import Html, element, joined, listing, report_table
 from rsuq_cli.reports.page.file import script_json
-from rsuq_cli.reports.study.advice import advice, judged, place_text, places_of, reference_coverage, source_text
+from rsuq_cli.reports.study.advice import (
+    advice,
+    judged,
+    overall,
+    place_text,
+    places_of,
+    reference_coverage,
+    source_text,
+)
 from rsuq_cli.reports.study.tables import network_table, property_table, ranking_table, source_table
 from rsuq_cli.version import __version__
 
@@ -32,7 +40,7 @@ def study_html(name: str, found: Sequence[SourceFound], lines: Sequence[Line]) -
     parts: Mapping[str, str] = {
         "title": escape(f"rsuq study {name}"),
         "settings": escape(_settings(found)),
-        "advice": listing([*advice(found), *beside_the_mean([one.figures for one in found])], "plain"),
+        "advice": listing([overall(found), *advice(found), *beside_the_mean([one.figures for one in found])], "plain"),
         "ranking": _ranking_html(found),
         "networks": report_table(network_table(name, found)),
         "sources": report_table(source_table(name, found)),
