@@ -111,8 +111,10 @@ def worth_compiling(
         return False
     from torch.utils.flop_counter import FlopCounterMode
 
+    # The network may have been moved to its device already.
+    place = next((parameter.device for parameter in model.module.parameters()), torch.device("cpu"))
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model.module(torch.zeros(2, *shape))
+        model.module(torch.zeros(2, *shape, device=place))
     return float(counter.get_total_flops()) / 2 * samples >= _WORTH_COMPILING[device.type]
 
 

@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -19,6 +19,10 @@ Precision = Literal["fp32", "tf32", "bf16"]
 # From malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+# The first compute capability with tf32; cards before it compute in float32, whatever is set.
+_TF32_SINCE = 8
+# How torch, cuDNN and cuBLAS say that memory is full: cuDNN without room for its workspace finds no engine.
+_FULL = ("out of memory", "can't allocate memory", "unable to find an engine", "status_alloc_failed")
 # So many workers are allowed on the smallest machine; more than a few for each processor only take memory.
 FEWEST_AT_MOST = 16
 
@@ -70,22 +74,59 @@ def check_precision(precision: str, device: torch.device) -> Precision:
         raise BadInput(f"unknown precision {precision!r}", f"use one of {', '.join(PRECISIONS)}")
     if precision == "tf32" and device.type != "cuda":
         raise BadInput("tf32 is a mode of NVIDIA GPUs", f"use --precision fp32 or bf16 on {device.type}")
+    if precision == "tf32" and torch.cuda.is_available() and torch.cuda.get_device_capability(device)[0] < _TF32_SINCE:
+        raise BadInput(f"{device} has no tf32: it came with compute capability 8.0", "use --precision fp32")
     return precision
 
 
 @contextlib.contextmanager
 def inference(device: torch.device, precision: Precision) -> Iterator[None]:
     """Runs its body without gradients in the precision asked for, deterministically, and restores the settings."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = (matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic)
-    matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
     # Benchmarking may pick another algorithm, with other rounding, for the same shape: evidence must not depend on it.
     cudnn.benchmark, cudnn.deterministic = False, True
     try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+        with _tf32(allowed=precision == "tf32"), torch.inference_mode(), autocast:
             yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
+        cudnn.benchmark, cudnn.deterministic = before
+
+
+@contextlib.contextmanager
+def _tf32(*, allowed: bool) -> Iterator[None]:
+    """Sets whether TF32 may be used, in the old settings of torch and the new ones, and restores both.
+
+    Once a user's file has set a new one, torch refuses to read the old one that disagrees with it.
+    """
+    old: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    layers = [getattr(torch.backends.cudnn, name, None) for name in ("conv", "rnn")]
+    new: list[Any] = [one for one in (*old, *layers) if hasattr(one, "fp32_precision")]
+    before_old = [_allows_tf32(one) for one in old]
+    before_new = [one.fp32_precision for one in new]
+    for one in old:
+        one.allow_tf32 = allowed
+    for one in new:
+        if one is not torch.backends.cudnn:  # its layers are set; by itself it would speak for both again
+            one.fp32_precision = "tf32" if allowed else "ieee"
+    try:
+        yield
+    finally:
+        for one, was in zip(old, before_old, strict=True):
+            if was is not None:
+                one.allow_tf32 = was
+        for one, was in zip(new, before_new, strict=True):
+            if one.fp32_precision != was:
+                one.fp32_precision = was
+
+
+def _allows_tf32(settings: Any) -> bool | None:
+    """Returns an old setting, None where torch cannot say it any more."""
+    try:
+        return bool(settings.allow_tf32)
+    except RuntimeError:
+        return None
 
 
 def keep_freed_memory() -> None:
@@ -112,4 +153,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    return isinstance(error, RuntimeError) and any(told in text for told in _FULL)

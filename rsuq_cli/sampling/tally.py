@@ -64,7 +64,7 @@ class Tally:
 
     def __init__(self, batch: Sequence[Piece], bins: Bins, before: Tally | None) -> None:
         ends = {piece.task: piece.last for piece in batch}
-        self.positions = [dict((p.task, p.position) for p in batch)[task] for task in ends]  # noqa: C402
+        self.positions = list({piece.task: piece.position for piece in batch}.values())
         self.finished = list(ends.values())
         self.slots = {task: slot for slot, task in enumerate(ends)}
         self.bins = bins
@@ -95,7 +95,8 @@ class Tally:
         ones = torch.ones((), dtype=torch.int32, device=flat.device).expand(flat.numel())
         self.counts.view(-1).scatter_add_(0, flat.view(-1), ones)
         exact = torch.cat([scores.values.t(), scores.probabilities], dim=1)
-        units = (exact.clamp(-_LARGEST, _LARGEST).double() / SUM_UNIT).round().to(torch.int64)
+        # The unit is a power of two, so that float32 is exact here; a GPU of Apple's has no float64.
+        units = (exact.clamp(-_LARGEST, _LARGEST) / SUM_UNIT).round().to(torch.int64)
         self.sums.view(-1, self.sums.shape[-1]).index_add_(0, slot, units)
 
     def report(self) -> list[Counted]:

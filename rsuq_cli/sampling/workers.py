@@ -290,6 +290,8 @@ def sampled_load(engine: Engine, load: Load) -> Iterator[list[Finished]]:
 def _work(start: _Start, connection: Connection) -> None:
     try:
         torch.set_num_threads(start.threads)
+        if torch.device(start.device).type == "cuda":
+            torch.cuda.set_device(start.device)  # or pinned memory would be the first device's
         engine = start.make_engine(start.device)
         connection.send(_Report())
         todo = _received(connection)

@@ -29,3 +29,10 @@ def test_long_jobs_are_worth_it(
     name: str, shape: tuple[int, int, int], samples: int, device: str, expected: bool
 ) -> None:
     assert worth_compiling(loaded(name, shape), shape, samples, torch.device(device)) is expected
+
+
+def test_operations_are_counted_where_the_network_is() -> None:
+    """A device that computes nothing, but refuses tensors of another as all devices do."""
+    model = loaded("resnet20", CIFAR)
+    model.module.to("meta")
+    assert worth_compiling(model, CIFAR, 100 * 100_100, torch.device("cpu"))

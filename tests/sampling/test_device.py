@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -81,6 +84,52 @@ def test_tf32_is_refused_where_there_is_none(device: str) -> None:
     assert device in caught.value.hint
 
 
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(("capability", "refused"), [((7, 5), True), ((8, 0), False), ((9, 0), False)])
+def test_tf32_is_refused_on_a_card_without(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], refused: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    if not refused:
+        assert check_precision("tf32", torch.device("cuda:0")) == "tf32"
+        return
+    with pytest.raises(BadInput, match="cuda:0 has no tf32"):
+        check_precision("tf32", torch.device("cuda:0"))
+
+
+# What a file of a user's may have set, and whether TF32 is on inside: looked at in a process of its own.
+TF32_PROGRAM = """
+import torch
+b = torch.backends
+{line}
+def now():
+    return [b.fp32_precision, b.cuda.matmul.fp32_precision, b.cudnn.fp32_precision, b.cudnn.conv.fp32_precision]
+from rsuq_cli.sampling.device import inference
+before = now()
+for precision in ("fp32", "tf32", "bf16"):
+    with inference(torch.device("cpu"), precision):
+        for found in (b.cuda.matmul.fp32_precision, b.cudnn.conv.fp32_precision):
+            assert (found == "tf32") == (precision == "tf32"), (precision, found)
+            assert found != "none", "what others set would decide"
+    assert now() == before, (before, now())
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="a torch without these settings")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "b.fp32_precision = 'tf32'",
+        "b.cuda.matmul.fp32_precision = 'tf32'",
+        "b.cudnn.conv.fp32_precision = 'ieee'",
+        "torch.set_float32_matmul_precision('high')",
+    ],
+)
+def test_tf32_is_as_asked_whatever_a_users_file_has_set(line: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", TF32_PROGRAM.format(line=line)], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(BadInput, match="unknown precision 'fp16'") as caught:
         check_precision("fp16", CPU)
@@ -132,6 +181,9 @@ def test_inference_computes_in_the_precision_asked_for() -> None:
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"), True),
         (RuntimeError("MPS backend out of memory (MPS allocated: 18 GB)"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("out of memory, says somebody else"), False),
         (KeyboardInterrupt(), False),
