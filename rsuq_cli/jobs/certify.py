@@ -20,6 +20,7 @@ from rsuq_cli.readings.pages import LabelledEvidence
 from rsuq_cli.readings.scoring import Decider, Scored, sample_rows, score_stored
 from rsuq_cli.readings.standing import standing_of
 from rsuq_cli.results.database import Database, open_for_writing
+from rsuq_cli.results.reached import reached_coverage
 from rsuq_cli.results.rows import EvidenceRow, NewScoring
 from rsuq_cli.results.writer import add_scoring, store_inputs
 from rsuq_cli.run.data import SPREAD
@@ -97,6 +98,7 @@ def certify_run(request: CertifyRequest, database: str | Path | None, watcher: W
             if len(todo):
                 _sample(run, todo, scored)
             run.tell_shard()
+        _tell_reached(run, scored)
         return CertifyOutcome(run.handle.id, tuple(one.scoring_id for one in scored), len(todo))
 
 
@@ -126,6 +128,20 @@ def _sample(run: UnderWay, todo: Part, scored: Sequence[Scored]) -> None:
     stopping = run.request.stopping
     decider = None if stopping is None else Decider(stopping, tuple(scored), run.edges)
     run.sample([todo], keep, lambda: str(standing), decider)
+
+
+def _tell_reached(run: UnderWay, scored: Sequence[Scored]) -> None:
+    """Says which coverage the calibrated thresholds reach on the certified inputs, and how well that is known."""
+    wanted = {(one.measure, one.value): one.coverage for one in run.thresholds if one.coverage is not None}
+    for one in scored:
+        coverage, reached = wanted.get((one.measure, one.threshold)), reached_coverage(run.db, one.scoring_id)
+        if coverage is None or reached is None:
+            continue
+        error = "" if reached.error is None else f" ± {reached.error:.3f}"
+        run.watcher.say(
+            f"{one.measure}: the threshold for a coverage of {coverage:g} answers {reached.coverage:.3f}{error} of the "
+            f"samples of these {reached.inputs:,} inputs"
+        )
 
 
 def _subset(dataset: Dataset, request: CertifyRequest, watcher: Watcher) -> Subset:
