@@ -24,10 +24,12 @@ from rsuq_cli.certificates.figures import Figures, figures
 from rsuq_cli.certificates.method import Method
 from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.errors import BadInput
+from rsuq_cli.models.dropout import with_dropout
 from rsuq_cli.models.loading import answer_of, check_output
 from rsuq_cli.models.members import Members
 from rsuq_cli.models.network import Network, as_network
 from rsuq_cli.run.cautions import PROBABILITIES
+from rsuq_cli.run.record import masks_of
 from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 from rsuq_cli.run.unanswered import check_answers, refuse_silent_calibration, silence
 from rsuq_cli.sampling.device import check_precision, resolve_device
@@ -122,6 +124,8 @@ def certify(
     competitors: str | None = None,
     views: int = 1,
     members: Sequence[nn.Module] = (),
+    mc_dropout: float | None = None,
+    passes: int = 8,
     decide: str | None = None,
     indices: Sequence[int] | Literal["content"] | None = None,
     seed: int = 0,
@@ -136,8 +140,9 @@ def certify(
     most `threshold`. Instead of a threshold, `calibration` images that are neither `images` nor training data let one
     be chosen for `coverage`. With `views` the model is asked about the mirror image of every sample, too (2), and about
     both moved by a pixel (4, 8): the views reject, or `decide="mean"` lets their mean name the class. `members` are
-    further networks of an ensemble, whose mean names the class unless `decide="single"` leaves that to `model`.
-    Numbers may be Python's, numpy's or torch's.
+    further networks of an ensemble, and `mc_dropout` keeps dropout on in so many `passes`, at this rate before the last
+    layer of a network without dropout of its own; their mean names the class unless `decide="single"` leaves that to
+    `model`.     Numbers may be Python's, numpy's or torch's.
 
     The noise of an image depends on the seed and a number: its position in this call, so that image i has the noise of
     input i of a data set, and two calls with one image each share one noise: their errors are not independent. With
@@ -166,7 +171,7 @@ def certify(
         Sources("model"), sigma, n0=n0, n=n, alpha=alpha, machine=Machine(device, precision, batch_size), seed=seed,
         measures=(uncertainty,), threshold=threshold, coverages=() if threshold is not None else (coverage,),
         rule=rule, competitors=competitors,  # type: ignore[arg-type]
-        predictor=_predictor(views, decide, model, members),
+        predictor=_predictor(views, decide, model, members, mc_dropout, passes),
     )  # fmt: skip
     images = images_given("images", images)
     calibration = None if calibration is None else images_given("calibration", calibration)
@@ -178,8 +183,9 @@ def certify(
     truth = None if labels is None else labels_given(labels, len(images), num_classes)
     for one in networks:
         check_output(one, one.spec, shape, num_classes, where)
+    modules = [with_dropout(one, masks_of(request.predictor, seed), shape, one.spec) for one in networks]
     engine = Engine(
-        Members(networks) if members else networks[0], shape=shape, num_classes=num_classes, sigma=sigma, seed=seed,
+        Members(modules) if members else modules[0], shape=shape, num_classes=num_classes, sigma=sigma, seed=seed,
         device=where, precision=check_precision(precision, where), batch_size=batch_size,
         predictor=request.predictor,
     )  # fmt: skip
@@ -244,12 +250,24 @@ def _edges(engine: Engine, request: CertifyRequest, calibration: torch.Tensor | 
     )
 
 
-def _predictor(views: int, decide: str | None, model: nn.Module, members: Sequence[nn.Module]) -> Predictor:
+def _predictor(
+    views: int,
+    decide: str | None,
+    model: nn.Module,
+    members: Sequence[nn.Module],
+    mc_dropout: float | None,
+    passes: int,
+) -> Predictor:
     if any(one is model for one in members):
         raise BadInput("members holds the model itself", "it would count twice in the mean: give further networks")
-    decides = ("mean" if members else "single") if decide is None else a_word("decide", decide)
+    decides = (
+        ("single" if not members and mc_dropout is None else "mean") if decide is None else a_word("decide", decide)
+    )
     views = a_whole_number("views", views)
-    return Predictor(views, decides, tuple(str(id(one)) for one in members))  # type: ignore[arg-type]
+    rate = None if mc_dropout is None else a_number("mc_dropout", mc_dropout)
+    masks = 1 if rate is None else a_whole_number("passes", passes)
+    others = tuple(str(id(one)) for one in members)
+    return Predictor(views, decides, others, rate, masks)  # type: ignore[arg-type]
 
 
 def _shape(images: torch.Tensor) -> tuple[int, int, int]:

@@ -50,6 +50,8 @@ def certify(
     uncertainty: options.Measures = None,
     views: options.Views = 1,
     members: options.Members = None,
+    mc_dropout: options.McDropout = None,
+    passes: options.Passes = None,
     decide: options.Decide = None,
     coverage: options.Coverages = None,
     threshold: options.Threshold = None,
@@ -109,7 +111,7 @@ def certify(
     The same command again continues an interrupted run, or shows the complete one.
     """
     from rsuq_cli.console import Reporter
-    from rsuq_cli.jobs.ensemble import predictor_of_flags, with_members
+    from rsuq_cli.jobs.ensemble import Flags, asked
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.results.names import Labels
     from rsuq_cli.run.network.preprocessing import with_noise_at
@@ -136,8 +138,7 @@ def certify(
         pretrained=pretrained,
     )
     sources = with_noise_at(sources, noise_at)
-    if members is not None:
-        sources = with_members(sources, members, db)
+    sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide), seed, db)
     request = CertifyRequest(
         sources=sources,
         sigma=sigma,
@@ -157,7 +158,7 @@ def certify(
         family_wise=family_wise,
         fresh=fresh,
         at_chance=anyway or not sys.stdin.isatty(),
-        predictor=predictor_of_flags(views, decide, sources),
+        predictor=predictor,
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, precision, options.batch_size_of(batch_size), workers, compile),
         shard=parse_shard(shard),

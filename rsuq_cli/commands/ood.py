@@ -51,6 +51,8 @@ def ood(
     uncertainty: options.Measures = None,
     views: options.Views = 1,
     members: options.Members = None,
+    mc_dropout: options.McDropout = None,
+    passes: options.Passes = None,
     decide: options.Decide = None,
     coverage: options.Coverage = None,
     threshold: options.Threshold = None,
@@ -92,7 +94,7 @@ def ood(
     interrupted run, or shows the complete one.
     """
     from rsuq_cli.console import Reporter, is_machine, print_tables
-    from rsuq_cli.jobs.ensemble import predictor_of_flags, with_members
+    from rsuq_cli.jobs.ensemble import Flags, asked
     from rsuq_cli.jobs.ood.request import OodRequest
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.comparison import parse_radii
@@ -107,12 +109,11 @@ def ood(
         "untrained": untrained, "pretrained": pretrained, "factory_file": None, "views": views, "decide": decide,
     }  # fmt: skip
     if run is not None:
-        for flag, value in (
-            ("--checkpoint", checkpoint),
-            ("--objective", objective),
-            ("--members", members),
-            ("--noise-at", None if noise_at == "data" else noise_at),
-        ):
+        chosen = {
+            "--checkpoint": checkpoint, "--objective": objective, "--members": members, "--mc-dropout": mc_dropout,
+            "--passes": passes, "--noise-at": None if noise_at == "data" else noise_at,
+        }  # fmt: skip
+        for flag, value in chosen.items():
             if value is not None:
                 raise BadInput(f"both --run and {flag} are given", f"the run has settled it: leave {flag} out")
         from rsuq_cli.jobs.ood.reuse import settings_of_run
@@ -124,11 +125,12 @@ def ood(
         settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"],
         normalise, given_statistics(mean, std), settings.get("assumed"),
         settings["untrained"], settings["factory_file"], classes_renamed, settings.get("recorded_classes"),
-        checkpoint, objective, settings.get("members", ()), settings["pretrained"],
+        checkpoint, objective, settings.get("members", ()), settings["pretrained"], settings.get("monte_carlo"),
     )  # fmt: skip
     sources = with_noise_at(sources, noise_at)
-    if members is not None:
-        sources = with_members(sources, members, db)
+    predictor = settings.get("predictor")
+    if predictor is None:
+        sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide), seed, db)
     certify = CertifyRequest(
         sources=sources,
         sigma=settings["sigma"],
@@ -142,7 +144,7 @@ def ood(
         threshold=threshold,
         coverages=() if coverage is None else (coverage,),
         fresh=fresh,
-        predictor=settings.get("predictor") or predictor_of_flags(views, decide, sources),
+        predictor=predictor,
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, settings["precision"], options.batch_size_of(batch_size), workers, compile),
         shard=parse_shard(shard),

@@ -151,14 +151,6 @@ Views = Annotated[
         "the cost.",
     ),
 ]  # fmt: skip
-Decide = Annotated[
-    str | None,
-    reading(
-        metavar="WHO",
-        help="With these: single, the plain pass of the first network names the class, or mean, the mean of all does.",
-        show_default="single for views, mean for members",
-    ),
-]
 Members = Annotated[
     str | None,
     reading(
@@ -167,6 +159,26 @@ Members = Annotated[
         show_default="one network",
     ),
 ]  # fmt: skip
+McDropout = Annotated[
+    float | None,
+    reading(
+        "--mc-dropout", metavar="RATE",
+        help="Keep dropout on, every sample with masks of its own: the network's, or else of this rate before its last "
+        "layer.",
+        show_default="off",
+    ),
+]  # fmt: skip
+Passes = Annotated[
+    int | None, reading("--passes", metavar="N", help="Masks for every sample with --mc-dropout.", show_default="8")
+]
+Decide = Annotated[
+    str | None,
+    reading(
+        metavar="WHO",
+        help="With these: single, the plain pass of the first network names the class, or mean, the mean of all does.",
+        show_default="single for views, else mean",
+    ),
+]
 Coverages = Annotated[
     list[float] | None,
     reading(metavar="SHARE", help="Share of noisy calibration inputs to answer; may be repeated.", show_default="0.9"),

@@ -14,7 +14,7 @@ from rsuq_cli.uncertainty.measures import MEASURES
 # Flags that a run has settled.
 _SETTLED = (
     "model", "checkpoint", "objective", "untrained", "pretrained", "noise_at", "classes_renamed", "sigma", "dataset",
-    "uncertainty", "views", "members", "decide", "coverage", "threshold", "rule",
+    "uncertainty", "views", "members", "mc_dropout", "passes", "decide", "coverage", "threshold", "rule",
     "competitors", "n0", "n", "alpha", "family_wise", "split", "seed", "noise", "image_size", "precision",
     "normalise", "mean", "std",
 )  # fmt: skip
@@ -59,6 +59,8 @@ def predict(
     ] = "entropy",
     views: options.Views = 1,
     members: options.Members = None,
+    mc_dropout: options.McDropout = None,
+    passes: options.Passes = None,
     decide: options.Decide = None,
     coverage: options.Coverage = None,
     threshold: options.Threshold = None,
@@ -90,7 +92,7 @@ def predict(
     answer that certify gives it.
     """
     from rsuq_cli.console import Reporter
-    from rsuq_cli.jobs.ensemble import predictor_of_flags, with_members
+    from rsuq_cli.jobs.ensemble import Flags, asked
     from rsuq_cli.jobs.predict import FromRun, PredictRequest, predict_run
     from rsuq_cli.models.statistics import given_statistics
     from rsuq_cli.reports.predict import prediction_table
@@ -123,8 +125,7 @@ def predict(
             pretrained=pretrained,
         )
         sources = with_noise_at(sources, noise_at)
-        if members is not None:
-            sources = with_members(sources, members, db)
+        sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide), seed, db)
         settings = CertifyRequest(
             sources=sources,
             sigma=sigma,
@@ -140,7 +141,7 @@ def predict(
             rule=rule,  # type: ignore[arg-type]
             competitors=competitors,  # type: ignore[arg-type]
             family_wise=family_wise,
-            predictor=predictor_of_flags(views, decide, sources),
+            predictor=predictor,
             machine=Machine(device or "auto", precision),
         )
     request = PredictRequest(tuple(images), settings, index, resize)

@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.origin import Origin, origin_of_weights
 from rsuq_cli.jobs.train import TrainOutcome, TrainRequest, train_run
 from rsuq_cli.models.member import Member
+from rsuq_cli.run.record import masks_of
 from rsuq_cli.run.request import Sources
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.uncertainty.predictor import Decide, Predictor
+
+# Passes under dropout where none are given (Gal and Ghahramani use more where one prediction is all there is).
+_MASKS = 8
 
 
 def with_members(sources: Sources, named: str, database: str | Path | None) -> Sources:
@@ -30,21 +35,46 @@ def with_members(sources: Sources, named: str, database: str | Path | None) -> S
         raise BadInput(f"--members {named!r} has an empty place", "give numbers, names or files with commas between")
     found = [origin_of_weights(part, database) for part in parts]
     members = tuple(_member(one, sources.model) for one in found)
-    if not (sources.weights or sources.checkpoint or sources.objective or sources.untrained):
+    given = (sources.weights, sources.checkpoint, sources.objective, sources.untrained, sources.pretrained)
+    if not any(given):
         sources, members = _first(sources, found[0]), members[1:]
     if not members:
         raise BadInput(f"--members {named} is one network", "name two or more, or leave it out")
     return replace(sources, members=members)
 
 
-def predictor_of_flags(views: int, decide: str | None, sources: Sources) -> Predictor:
-    """Returns the predictor of a command: members decide by their mean unless it says otherwise, views only reject.
+class Flags(NamedTuple):
+    """What a command says of its predictor; None where it says nothing."""
 
-    Raises BadInput for numbers of views and words that there are not, and for a network that is named twice.
+    views: int
+    members: str | None
+    mc_dropout: float | None
+    passes: int | None
+    decide: str | None
+
+
+class Asked(NamedTuple):
+    """The networks of a command, and what is asked of them for every sample."""
+
+    sources: Sources
+    predictor: Predictor
+
+
+def asked(sources: Sources, flags: Flags, seed: int, database: str | Path | None) -> Asked:
+    """Returns the sources with all networks, and the predictor: members and masks decide by their mean unless the
+    command says otherwise, views only reject.
+
+    Raises BadInput for numbers and words that there are not, and for networks that are not there or named twice.
     """
-    usual: Decide = "mean" if sources.members else "single"
-    members = tuple(one.sha256 for one in sources.members)
-    return Predictor(views, decide or usual, members)  # type: ignore[arg-type]
+    if flags.members is not None:
+        sources = with_members(sources, flags.members, database)
+    usual: Decide = "mean" if sources.members or flags.mc_dropout is not None else "single"
+    passes = (1 if flags.mc_dropout is None else _MASKS) if flags.passes is None else flags.passes
+    predictor = Predictor(
+        flags.views, flags.decide or usual,  # type: ignore[arg-type]
+        tuple(one.sha256 for one in sources.members), flags.mc_dropout, passes,
+    )  # fmt: skip
+    return Asked(replace(sources, monte_carlo=masks_of(predictor, seed)), predictor)
 
 
 def training_of_members(request: TrainRequest, networks: int | None) -> list[TrainRequest]:

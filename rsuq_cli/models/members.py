@@ -13,14 +13,16 @@ import torch
 from torch import nn
 
 from rsuq_cli.errors import BadInput
+from rsuq_cli.models.dropout import with_dropout
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.member import Member
+from rsuq_cli.models.monte_carlo import MonteCarlo
 from rsuq_cli.models.statistics import Statistics
 from rsuq_cli.models.zoo import Shape
 
 
 class Members(nn.Module):
-    """Maps images `[N, C, H, W]` to the logits of every member `[N, M, K]`."""
+    """Maps images `[N, C, H, W]` to the logits of every member `[N, M, K]`, and of every pass of a member."""
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -28,14 +30,24 @@ class Members(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Returns the logits; gradients pass through every member."""
-        return torch.stack([model(images.clone()) for model in self.models], dim=1)
+        return torch.cat([_of_passes(model(images.clone())) for model in self.models], dim=1)
 
 
-def joined(main: LoadedModel, others: Sequence[LoadedModel]) -> LoadedModel:
-    """Returns the network itself where there are no others, else one whose module is all of them, in eval mode."""
-    if not others:
-        return main
-    return replace(main, module=Members([main.module, *(one.module for one in others)]).eval())
+def _of_passes(logits: torch.Tensor) -> torch.Tensor:
+    """Returns logits `[N, T, K]` of a member that is asked once, or T times under dropout."""
+    return logits[:, None] if logits.ndim == 2 else logits
+
+
+def joined(
+    main: LoadedModel, others: Sequence[LoadedModel], shape: Shape, monte_carlo: MonteCarlo | None = None
+) -> LoadedModel:
+    """Returns the network itself where it is alone and without dropout, else one whose module is all of them, in eval
+    mode, each asked under masks where `monte_carlo` says so.
+
+    Raises BadInput for a network that masks cannot be put into.
+    """
+    modules = [with_dropout(one.module, monte_carlo, shape, one.spec) for one in (main, *others)]
+    return replace(main, module=Members(modules).eval() if others else modules[0])
 
 
 def opened_members(

@@ -16,7 +16,8 @@ from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.models.checkpoints import library_versions
 from rsuq_cli.models.member import Member
-from rsuq_cli.results.rows import NewRun
+from rsuq_cli.models.monte_carlo import MonteCarlo
+from rsuq_cli.results.rows import NewRun, RunRow
 from rsuq_cli.run.configuration import CALIBRATION_IMAGES, FACTORY_FILE, FINGERPRINT, MEMBERS, hashed_part
 from rsuq_cli.run.data import IMAGE_SIZE
 from rsuq_cli.run.network import preprocessing
@@ -26,7 +27,7 @@ from rsuq_cli.run.sources import Opened
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.noise import BLOCK
 from rsuq_cli.spelling import path_of, spelled
-from rsuq_cli.uncertainty.predictor import PREDICTOR
+from rsuq_cli.uncertainty.predictor import PREDICTOR, Predictor, predictor_of
 from rsuq_cli.uncertainty.thresholds import SAMPLES
 
 # Which images calibrated.
@@ -84,6 +85,18 @@ def _members(opened: Opened) -> dict[str, Any]:
         for one in opened.recipe.members
     ]
     return {MEMBERS: members} if members else {}
+
+
+def monte_carlo_of(run: RunRow) -> MonteCarlo | None:
+    """Returns how a stored run asked under dropout, None where it did not."""
+    return masks_of(predictor_of(run.configuration), run.seed)
+
+
+def masks_of(predictor: Predictor, seed: int) -> MonteCarlo | None:
+    """Returns how a predictor asks under dropout, with masks of a seed; None where it does not."""
+    if predictor.mc_dropout is None:
+        return None
+    return MonteCarlo(predictor.mc_dropout, predictor.mc_passes, seed, plain=predictor.decide == "single")
 
 
 def members_of(configuration: Mapping[str, Any]) -> tuple[Member, ...]:

@@ -24,6 +24,7 @@ from rsuq_cli.certificates.stopping import GUARANTEE_NAMES, GuaranteeName, Stopp
 from rsuq_cli.datasets.names import parted
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.models.member import Member
+from rsuq_cli.models.monte_carlo import MonteCarlo
 from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.statistics import Statistics, check_named
 from rsuq_cli.results.names import NO_LABELS, Labels
@@ -48,9 +49,9 @@ class Sources:
     `untrained` takes the weights that a factory of one's own draws; `factory_file` is where its source was when a run
     recorded it, for a spec that may have been written from another working directory. `classes_renamed` matches classes
     of other names in their order; `recorded_classes` are those of a run that is opened again. `checkpoint` names one by
-    its number or name, `objective` takes the newest of those trained for it; `members` are further networks.
-    `pretrained` takes the weights that the library of a model publishes.
-    `NAME@16` is NAME with `image_size` 16.
+    its number or name, `objective` takes the newest of those trained for it; `pretrained` takes the weights that the
+    library of a model publishes. `members` are further networks, and all of them are asked under dropout as
+    `monte_carlo` says. `NAME@16` is NAME with `image_size` 16.
     Raises BadInput for an unknown normalisation, and where two normalisations or sizes are given.
     """
 
@@ -70,6 +71,7 @@ class Sources:
     objective: str | None = None
     members: tuple[Member, ...] = ()
     pretrained: bool = False
+    monte_carlo: MonteCarlo | None = None
 
     def __post_init__(self) -> None:
         # Names are kept with results, and a path of any bytes may be in them.

@@ -22,6 +22,7 @@ from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.member import Member
 from rsuq_cli.models.members import joined, opened_members
+from rsuq_cli.models.monte_carlo import MonteCarlo
 from rsuq_cli.models.statistics import Statistics
 from rsuq_cli.sampling.device import Precision
 from rsuq_cli.sampling.engine import Engine
@@ -65,6 +66,7 @@ class Recipe(NamedTuple):
     fingerprint: Fingerprint
     factory_file: Path | None = None
     members: tuple[Member, ...] = ()
+    monte_carlo: MonteCarlo | None = None
 
 
 def open_sampler(engine: Engine, recipe: Recipe, sampling: Sampling, devices: Sequence[torch.device]) -> Sampler:
@@ -91,7 +93,7 @@ def _engine_of_worker(recipe: Recipe, sampling: Sampling, batch_size: int, devic
     others = opened_members(
         recipe.members, shape=recipe.shape, num_classes=recipe.num_classes, normalisation=normalisation
     )
-    model = joined(model, others)
+    model = joined(model, others, recipe.shape, recipe.monte_carlo)
     there = sampling._replace(device=torch.device(device), batch_size=batch_size)
     return _engine(model, recipe.shape, recipe.num_classes, there)
 

@@ -141,7 +141,7 @@ def open_sources(
         watcher.say(f"warning: {caution}")
     recipe = Recipe(
         sources.model, dataset.shape, dataset.num_classes, weights, mean, std, model.weights_sha256, fingerprint,
-        sources.factory_file, ensemble.members,
+        sources.factory_file, ensemble.members, sources.monte_carlo,
     )  # fmt: skip
     return Opened(
         ensemble.dataset, name, sources.image_size, ensemble.model, checkpoint, fingerprint, recipe, untrained,
@@ -185,7 +185,13 @@ def _ensemble(sources: Sources, sigma: float, name: str, main: LoadedModel, data
         members.append(one._replace(factory_file=opened.source_file))
         caution = other_sigma(opened, sigma)
         warnings += [warning, _other_data(name, opened, which), f"{which}: {caution}" if caution else ""]
-    return _Ensemble(joined(main, others), tuple(members), dataset, tuple(filter(None, warnings)), tuple(others))
+    return _Ensemble(
+        joined(main, others, dataset.shape, sources.monte_carlo),
+        tuple(members),
+        dataset,
+        tuple(filter(None, warnings)),
+        tuple(others),
+    )
 
 
 class _Fitted(NamedTuple):

@@ -26,7 +26,7 @@ from rsuq_cli.run.configuration import FACTORY_FILE
 from rsuq_cli.run.data import inputs_of, open_data_of
 from rsuq_cli.run.network.recognition import check_same_network
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of
-from rsuq_cli.run.record import members_of
+from rsuq_cli.run.record import members_of, monte_carlo_of
 from rsuq_cli.run.sampler import Sampling, open_engine
 from rsuq_cli.run.unseen import unseen_calibration
 from rsuq_cli.run.watcher import Watcher
@@ -100,7 +100,7 @@ def reopen(
             dataset = unseen_calibration(dataset, run.dataset, one.metadata, one.source).dataset
     _check_unchanged(run, model)
     check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
-    model = joined(model, others)
+    model = joined(model, others, dataset.shape, monte_carlo_of(run))
     # A compiled forward pass was certified in batches of one size.
     batch_size = configuration.get("batch_size", batch_size)
     sampling = Sampling(

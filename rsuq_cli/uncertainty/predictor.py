@@ -27,13 +27,17 @@ class Predictor:
 
     `views` are the input itself, its mirror image, and both moved by a pixel (`views`). `decide` is "single", where the
     plain pass names the class and the views only reject, or "mean", where the mean of the softmax over all passes does.
-    `members` are the sha256 of the weights of further networks, which are asked about the same views.
-    Raises BadInput for another number of views, a network given twice, and where there is no mean to decide by.
+    `members` are the sha256 of the weights of further networks, which are asked about the same views. With a rate
+    `mc_dropout`, every network is asked under `mc_passes` masks, and where the plain pass decides, without one besides.
+    Raises BadInput for another number of views, a rate or number of passes that there is not, a network given twice,
+    and where there is no mean to decide by.
     """
 
     views: int = 1
     decide: Decide = "single"
     members: tuple[str, ...] = ()
+    mc_dropout: float | None = None
+    mc_passes: int = 1
 
     def __post_init__(self) -> None:
         if self.views not in VIEWS:
@@ -42,13 +46,20 @@ class Predictor:
             raise BadInput(f"unknown --decide {self.decide!r}", nearest(self.decide, DECIDES))
         if len(set(self.members)) < len(self.members):
             raise BadInput("--members names a network twice", "it would count twice in the mean: name each once")
-        if self.passes == 1 and self.decide == "mean":
-            raise BadInput("--decide mean of one pass is that pass", "give --views or --members, or leave it out")
+        if self.mc_dropout is not None and not 0 < self.mc_dropout < 1:
+            raise BadInput(f"--mc-dropout is {self.mc_dropout:g}", "give the share that is dropped, between 0 and 1")
+        if self.mc_passes < 1 or (self.mc_dropout is None and self.mc_passes > 1):
+            raise BadInput(f"--passes is {self.mc_passes}", "give 1 or more of them, and --mc-dropout with it")
+        if self.passes == 1 and self.mc_dropout is None and self.decide == "mean":
+            raise BadInput(
+                "--decide mean of one pass is that pass", "give --views, --members or --mc-dropout, or leave it out"
+            )
 
     @property
     def passes(self) -> int:
         """Passes through the network for every noise sample: what it costs beside a plain one."""
-        return self.views * (1 + len(self.members))
+        masked = 1 if self.mc_dropout is None else self.mc_passes + (self.decide == "single")
+        return self.views * (1 + len(self.members)) * masked
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -60,7 +71,7 @@ class Predictor:
         if measure_named(measure).of_passes and self.passes == 1:
             raise BadInput(
                 f"{measure} compares several passes, and one is asked for",
-                "give --views 2 or more with it, or --members",
+                "give --views 2 or more with it, --members or --mc-dropout",
             )
 
     def recorded(self) -> dict[str, Any]:
@@ -68,13 +79,15 @@ class Predictor:
         if self == PLAIN:
             return {}
         members = {"members": list(self.members)} if self.members else {}
-        return {PREDICTOR: {"views": self.views, "decide": self.decide, **members}}
+        dropout = {} if self.mc_dropout is None else {"mc_dropout": self.mc_dropout, "mc_passes": self.mc_passes}
+        return {PREDICTOR: {"views": self.views, "decide": self.decide, **members, **dropout}}
 
     def __str__(self) -> str:
         if self == PLAIN:
             return "one pass"
         networks = f"{1 + len(self.members)} networks" if self.members else ""
-        what = " × ".join(filter(None, [networks, f"{self.views} views" if self.views > 1 else ""]))
+        masks = "" if self.mc_dropout is None else f"{self.mc_passes} dropout masks"
+        what = " × ".join(filter(None, [networks, f"{self.views} views" if self.views > 1 else "", masks]))
         return f"mean of {what}" if self.decide == "mean" else f"{what} reject"
 
 

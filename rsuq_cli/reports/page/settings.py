@@ -134,7 +134,9 @@ def _asked(run: RunRow) -> list[str]:
         return []
     views = ["--views", str(predictor.views)] if predictor.views > 1 else []
     members = ["--members", ",".join(one["file"] for one in run.configuration[MEMBERS])] if predictor.members else []
-    return [*views, *members, "--decide", predictor.decide]
+    dropout = [] if predictor.mc_dropout is None else ["--mc-dropout", repr(predictor.mc_dropout)]
+    passes = ["--passes", str(predictor.mc_passes)] if dropout else []
+    return [*views, *members, *dropout, *passes, "--decide", predictor.decide]
 
 
 def _sampling(configuration: Mapping[str, Any]) -> list[str]:
