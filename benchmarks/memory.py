@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     device = resolve_device(args.device)
+    torch.zeros(1, device=device)  # what counts memory has to be there before it is asked
     print(f"{device}, torch {torch.__version__}; MiB at one time")
     for name in args.models.split(","):
         least = peak(partial(bare, name, device), device)

@@ -196,7 +196,8 @@ def _detection(db: Database, name: str) -> Claim:
     for run in runs:
         averages = [one for one in run.differences if one.ood_set.startswith(AVERAGE)]
         for one in averages or run.differences:
-            found.append((f"{members[run.run.id].network}, {members[run.run.id].predictor}", run, one))
+            member = members[run.run.id]
+            found.append((f"{member.network}, {member.objective}, {member.predictor}", run, one))
     held = [one for _, _, one in found if one.estimate.low is not None and one.estimate.low > 0]
     lost = [one for _, _, one in found if one.estimate.high is not None and one.estimate.high < 0]
     if not found:

@@ -27,7 +27,8 @@ class Moody(nn.Module):
         super().__init__()
         self.linear = nn.Linear(4, 2)
     def forward(self, x):
-        return self.linear(nn.functional.dropout(x.flatten(1)))
+        # Never twice the same: masks of four pixels would be, now and then.
+        return self.linear(x.flatten(1) + torch.rand(len(x), 4))
 
 class Constant(nn.Module):
     def __init__(self, value):
