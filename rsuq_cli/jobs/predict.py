@@ -27,6 +27,7 @@ from rsuq_cli.datasets.single_image import position_in, read_image
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.loading import LoadedModel
+from rsuq_cli.models.members import dropout_rates
 from rsuq_cli.readings.pages import LabelledEvidence
 from rsuq_cli.readings.scoring import Decider, Scored, sample_rows
 from rsuq_cli.results.database import open_for_reading
@@ -35,11 +36,17 @@ from rsuq_cli.results.rows import RunRow, SampleRow
 from rsuq_cli.results.runs import list_runs
 from rsuq_cli.results.selection import Selection, chosen_scorings
 from rsuq_cli.results.writer import load_edges
-from rsuq_cli.run.configuration import CALIBRATION_IMAGES, recorded_fingerprint, without
+from rsuq_cli.run.configuration import (
+    CALIBRATION_IMAGES,
+    DROPOUT_RATES,
+    MEMBERS_SOURCE,
+    recorded_fingerprint,
+    without,
+)
 from rsuq_cli.run.edges import bins_of, run_edges, serves
 from rsuq_cli.run.network.recorded_normalisation import NORMALISATION, recorded, same_normalisation
 from rsuq_cli.run.ready import Inputs, open_request
-from rsuq_cli.run.record import CALIBRATION, calibration_sha256
+from rsuq_cli.run.record import CALIBRATION, calibration_sha256, members_source
 from rsuq_cli.run.request import CertifyRequest
 from rsuq_cli.run.sampler import Sampling, check_eight_bit, edges_at
 from rsuq_cli.run.sources import Opened
@@ -267,6 +274,8 @@ def _known_edges(
         "sigma": request.sigma, "seed": request.seed, "noise": request.noise, "device": sampling.device.type,
         "precision": sampling.precision,
         PREDICTOR: request.predictor.recorded().get(PREDICTOR),
+        DROPOUT_RATES: dropout_rates(opened.model.module) or None,
+        MEMBERS_SOURCE: members_source(opened.others) or None,
     } | recorded(opened.model.normalisation)  # fmt: skip
     with open_for_reading(database) as db:
         for run in reversed(list_runs(db)):

@@ -21,7 +21,7 @@ from rsuq_cli.jobs.models import Described
 from rsuq_cli.models.fingerprint import fingerprint_of, probes
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.results.rows import CheckpointRow, RunRow
-from rsuq_cli.run.configuration import recorded_fingerprint
+from rsuq_cli.run.configuration import MEMBERS, recorded_fingerprint
 from rsuq_cli.run.network.own import NETWORK
 from rsuq_cli.spelling import path_of
 
@@ -120,7 +120,8 @@ def _opened(checkpoint: CheckpointRow, shape: tuple[int, int, int], classes: int
 def _doubt(model: LoadedModel, shape: tuple[int, int, int], checkpoint: CheckpointRow, runs: Sequence[RunRow]) -> str:
     """Returns why this may not be the network that was certified, "" where it is."""
     own = fingerprint_of(model.module, shape)
-    known = [recorded_fingerprint(one.configuration) for one in runs]
+    # An ensemble's answers are those of all its networks.
+    known = [recorded_fingerprint(one.configuration) for one in runs if not one.configuration.get(MEMBERS)]
     if any(one is not None and not one.agrees(own) for one in (*known, recorded_fingerprint(checkpoint.configuration))):
         return "the network computes something else than when it was trained or certified"
     if model.normalisation is not None and not model.preprocessing and all(one is None for one in known):

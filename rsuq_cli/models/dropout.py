@@ -77,6 +77,7 @@ class Dropout(nn.Module):
         super().__init__()
         self.network, self.settings = network, settings
         self._masks, self._at_once = masks, at_once
+        self.rates = [part.rate for part in network.modules() if isinstance(part, _Dropped)]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Returns the logits; gradients pass through the network, and masks are constants to them."""
@@ -109,8 +110,8 @@ def with_dropout(network: nn.Module, settings: MonteCarlo | None, shape: Shape, 
     network = copy.deepcopy(network)
     if any(isinstance(part, _OTHERS) for part in network.modules()):
         raise BadInput(f"{spec} has alpha dropout, which --mc-dropout does not know", "use nn.Dropout, or leave it out")
-    if _own_layers(network):
-        for layer, name in enumerate(_own_layers(network)):
+    if own_layers := _own_layers(network):
+        for layer, name in enumerate(own_layers):
             own = network.get_submodule(name)
             by_channel = isinstance(own, _BY_CHANNEL)
             _put(network, name, _Dropped(cast("nn.Dropout", own).p, layer, masks, by_channel=by_channel))
@@ -120,14 +121,11 @@ def with_dropout(network: nn.Module, settings: MonteCarlo | None, shape: Shape, 
     return Dropout(network, settings, masks, at_once=True).eval()
 
 
-def own_rates(network: nn.Module) -> list[float]:
-    """Returns the rates of a network's own dropout layers that drop anything."""
-    return [cast("nn.Dropout", network.get_submodule(name)).p for name in _own_layers(network)]
-
-
 def _own_layers(network: nn.Module) -> list[str]:
     kinds = (*_BY_ELEMENT, *_BY_CHANNEL)
-    return [name for name, part in network.named_modules() if isinstance(part, kinds) and part.p > 0]
+    # A layer that stands in two places has masks of its own in each.
+    every = network.named_modules(remove_duplicate=False)
+    return [name for name, part in every if isinstance(part, kinds) and part.p > 0]
 
 
 def _put(network: nn.Module, name: str, part: nn.Module) -> None:

@@ -24,11 +24,15 @@ _FAR_BEHIND = 50.0
 
 
 def fingerprint_of(module: nn.Module, shape: tuple[int, int, int]) -> Fingerprint:
-    """Returns the fingerprint of a network in eval mode on the CPU, for inputs of `shape` = (C, H, W)."""
+    """Returns the fingerprint of a network in eval mode on the CPU, for inputs of `shape` = (C, H, W).
+
+    That of an ensemble has the numbers of every member.
+    """
     with torch.inference_mode():
         # In pairs, as the network was checked when it was opened: that many fit into any memory.
         logits = torch.cat([module(pair).double() for pair in torch.split(probes(shape), 2)])
-    return Fingerprint.of_answers(_summary(logits).tolist())
+    members = [logits] if logits.ndim == 2 else logits.unbind(1)
+    return Fingerprint.of_answers(torch.cat([_summary(one) for one in members], dim=1).tolist())
 
 
 def probes(shape: tuple[int, int, int]) -> torch.Tensor:

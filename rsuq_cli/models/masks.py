@@ -50,8 +50,8 @@ def dropped(
     numbers = _shifted(mixed(own[:, None] + elements), 64 - _BITS)
     kept = (numbers >= round(rate * 2**_BITS)).view(len(features), *shape)
     kept = kept.view(*kept.shape, *[1] * (features.ndim - kept.ndim))
-    kept_features: torch.Tensor = features * kept / (1 - rate)
-    return kept_features
+    scaled: torch.Tensor = features * kept * (1 / (1 - rate) if rate < 1 else 0.0)
+    return scaled
 
 
 def _shifted(state: torch.Tensor, by: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.models.dropout import with_dropout
+from rsuq_cli.models.dropout import Dropout, with_dropout
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.member import Member
 from rsuq_cli.models.monte_carlo import MonteCarlo
@@ -38,16 +38,31 @@ def _of_passes(logits: torch.Tensor) -> torch.Tensor:
     return logits[:, None] if logits.ndim == 2 else logits
 
 
-def joined(
-    main: LoadedModel, others: Sequence[LoadedModel], shape: Shape, monte_carlo: MonteCarlo | None = None
-) -> LoadedModel:
-    """Returns the network itself where it is alone and without dropout, else one whose module is all of them, in eval
-    mode, each asked under masks where `monte_carlo` says so.
+def joined(main: LoadedModel, others: Sequence[LoadedModel]) -> LoadedModel:
+    """Returns the network itself where there are no others, else one whose module is all of them, in eval mode."""
+    if not others:
+        return main
+    return replace(main, module=Members([main.module, *(one.module for one in others)]).eval())
+
+
+def under_dropout(model: LoadedModel, settings: MonteCarlo | None, shape: Shape) -> LoadedModel:
+    """Returns a model whose networks are all asked under masks; of no settings, the model itself.
 
     Raises BadInput for a network that masks cannot be put into.
     """
-    modules = [with_dropout(one.module, monte_carlo, shape, one.spec) for one in (main, *others)]
-    return replace(main, module=Members(modules).eval() if others else modules[0])
+    if settings is None:
+        return model
+    masked = [with_dropout(one, settings, shape, model.spec) for one in _networks(model.module)]
+    return replace(model, module=Members(masked).eval() if len(masked) > 1 else masked[0])
+
+
+def dropout_rates(module: nn.Module) -> list[list[float]]:
+    """Returns, for each network that is asked under masks, the rates of its own layers; none where it has none."""
+    return [one.rates for one in _networks(module) if isinstance(one, Dropout)]
+
+
+def _networks(module: nn.Module) -> list[nn.Module]:
+    return list(module.models) if isinstance(module, Members) else [module]
 
 
 def opened_members(

@@ -19,6 +19,10 @@ FINGERPRINT = "fingerprint"
 CALIBRATION_IMAGES = "calibration_images_sha256"
 # Which models the further networks of an ensemble are, and where their weights were; their hashes are the predictor's.
 MEMBERS = "members"
+# The rates of every network's own dropout layers, which its answers without masks do not show.
+DROPOUT_RATES = "dropout_rates"
+# The hashes of the files of further networks that are a user's own, "" for those of the zoo.
+MEMBERS_SOURCE = "members_source_sha256"
 # Where the source of a user's own network was.
 FACTORY_FILE = "factory_file"
 

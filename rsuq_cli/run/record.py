@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.models.checkpoints import library_versions
+from rsuq_cli.models.loading import LoadedModel
 from rsuq_cli.models.member import Member
+from rsuq_cli.models.members import dropout_rates
 from rsuq_cli.models.monte_carlo import MonteCarlo
 from rsuq_cli.results.rows import NewRun, RunRow
-from rsuq_cli.run.configuration import CALIBRATION_IMAGES, FACTORY_FILE, FINGERPRINT, MEMBERS, hashed_part
+from rsuq_cli.run.configuration import (
+    CALIBRATION_IMAGES,
+    DROPOUT_RATES,
+    FACTORY_FILE,
+    FINGERPRINT,
+    MEMBERS,
+    MEMBERS_SOURCE,
+    hashed_part,
+)
 from rsuq_cli.run.data import IMAGE_SIZE
 from rsuq_cli.run.network import preprocessing
 from rsuq_cli.run.network.recorded_normalisation import recorded
@@ -69,6 +79,7 @@ def configuration_of(
         **({"untrained": True} if opened.untrained else {}),
         **request.predictor.recorded(),
         **_members(opened),
+        **_masked(opened),
         **({FACTORY_FILE: spelled(opened.model.source_file)} if opened.model.source_file else {}),
         **own,
     }
@@ -84,7 +95,20 @@ def _members(opened: Opened) -> dict[str, Any]:
         }
         for one in opened.recipe.members
     ]
-    return {MEMBERS: members} if members else {}
+    sources = members_source(opened.others)
+    return ({MEMBERS: members} if members else {}) | ({MEMBERS_SOURCE: sources} if sources else {})
+
+
+def members_source(others: Sequence[LoadedModel]) -> list[str]:
+    """Returns the hashes of the files of further networks, none where no file is a user's own."""
+    hashes = [one.source_sha256 for one in others]
+    return hashes if any(hashes) else []
+
+
+def _masked(opened: Opened) -> dict[str, Any]:
+    """Returns the rates of the networks' own dropout layers, where they are asked under masks."""
+    rates = dropout_rates(opened.model.module)
+    return {DROPOUT_RATES: rates} if rates else {}
 
 
 def monte_carlo_of(run: RunRow) -> MonteCarlo | None:

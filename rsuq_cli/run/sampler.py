@@ -21,7 +21,7 @@ from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.member import Member
-from rsuq_cli.models.members import joined, opened_members
+from rsuq_cli.models.members import joined, opened_members, under_dropout
 from rsuq_cli.models.monte_carlo import MonteCarlo
 from rsuq_cli.models.statistics import Statistics
 from rsuq_cli.sampling.device import Precision
@@ -85,15 +85,16 @@ def _engine_of_worker(recipe: Recipe, sampling: Sampling, batch_size: int, devic
     )  # fmt: skip
     if model.weights_sha256 != recipe.weights_sha256:
         raise BadInput(f"{recipe.spec} makes other weights in every process", "save them and give --weights")
-    if not fingerprint_of(model.module, recipe.shape).agrees(recipe.fingerprint):
-        raise BadInput(
-            f"{recipe.spec} computes something else in every process", "keep what it computes in its weights"
-        )
     normalisation = Statistics(tuple(recipe.mean), tuple(recipe.std)) if recipe.mean and recipe.std else None
     others = opened_members(
         recipe.members, shape=recipe.shape, num_classes=recipe.num_classes, normalisation=normalisation
     )
-    model = joined(model, others, recipe.shape, recipe.monte_carlo)
+    model = joined(model, others)
+    if not fingerprint_of(model.module, recipe.shape).agrees(recipe.fingerprint):
+        raise BadInput(
+            f"{recipe.spec} computes something else in every process", "keep what it computes in its weights"
+        )
+    model = under_dropout(model, recipe.monte_carlo, recipe.shape)
     there = sampling._replace(device=torch.device(device), batch_size=batch_size)
     return _engine(model, recipe.shape, recipe.num_classes, there)
 

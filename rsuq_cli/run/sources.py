@@ -21,7 +21,7 @@ from rsuq_cli.fingerprint import Fingerprint
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.member import Member
-from rsuq_cli.models.members import joined, opened_members
+from rsuq_cli.models.members import dropout_rates, joined, opened_members, under_dropout
 from rsuq_cli.models.spec import is_library
 from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.run.cautions import other_sigma
@@ -44,8 +44,7 @@ class Opened:
 
     `fingerprint` is what the model computes, `recipe` how another process opens the same model; `untrained` says that
     its weights are random, `renamed` that classes have other names than it was trained with; `warnings` belong to
-    whatever is found out about it. `others` are the further networks of an
-    ensemble, all of which `model` is as one.
+    whatever is found out about it. `others` are the further networks of an ensemble, all of which `model` is as one.
     """
 
     dataset: Dataset
@@ -131,10 +130,14 @@ def open_sources(
         watcher.say(note)
     dataset = fitted.dataset
     model, warnings = normalised(model, dataset, sources, sigma, device, watcher)
-    fingerprint = fingerprint_of(model.module, dataset.shape)
+    own = fingerprint_of(model.module, dataset.shape)
     mean, std = model.normalisation or (None, None)
     ensemble = _ensemble(sources, sigma, name, model, dataset)
-    cautions = [*fitted.warnings, *_cautions(sources, sigma, model, fingerprint, which), *ensemble.warnings]
+    fingerprint = fingerprint_of(ensemble.model.module, dataset.shape) if ensemble.others else own
+    asked = under_dropout(ensemble.model, sources.monte_carlo, dataset.shape)
+    for rates in filter(None, dropout_rates(asked.module)):
+        watcher.say(f"masks are those of the network's own dropout layers, at rates of {', '.join(map(str, rates))}")
+    cautions = [*fitted.warnings, *_cautions(sources, sigma, model, own, which), *ensemble.warnings]
     if untrained:
         cautions.append("the network is untrained: its weights are those that its factory draws")
     for caution in cautions:
@@ -144,7 +147,7 @@ def open_sources(
         sources.factory_file, ensemble.members, sources.monte_carlo,
     )  # fmt: skip
     return Opened(
-        ensemble.dataset, name, sources.image_size, ensemble.model, checkpoint, fingerprint, recipe, untrained,
+        ensemble.dataset, name, sources.image_size, asked, checkpoint, fingerprint, recipe, untrained,
         fitted.renamed, (*warnings, *cautions), ensemble.others,
     )  # fmt: skip
 
@@ -181,12 +184,14 @@ def _ensemble(sources: Sources, sigma: float, name: str, main: LoadedModel, data
         names, own = (each.metadata.get("class_names") for each in (opened, main))
         if names is not None and own is not None and list(names) != list(own):
             raise BadInput(f"{which} was trained for classes of other names", "take members of the same classes")
+        if (names is None) != (own is None):
+            warnings.append(f"{which} and the first network do not both name their classes: they are taken to be alike")
         dataset, warning = unseen_calibration(dataset, name, opened.metadata, which)
         members.append(one._replace(factory_file=opened.source_file))
         caution = other_sigma(opened, sigma)
         warnings += [warning, _other_data(name, opened, which), f"{which}: {caution}" if caution else ""]
     return _Ensemble(
-        joined(main, others, dataset.shape, sources.monte_carlo),
+        joined(main, others),
         tuple(members),
         dataset,
         tuple(filter(None, warnings)),

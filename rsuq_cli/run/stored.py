@@ -16,17 +16,17 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
-from rsuq_cli.models.members import joined, opened_members
+from rsuq_cli.models.members import dropout_rates, joined, opened_members, under_dropout
 from rsuq_cli.models.parts import located
 from rsuq_cli.models.spec import is_library
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.runs import run_row
-from rsuq_cli.run.configuration import FACTORY_FILE
+from rsuq_cli.run.configuration import DROPOUT_RATES, FACTORY_FILE, MEMBERS_SOURCE
 from rsuq_cli.run.data import inputs_of, open_data_of
 from rsuq_cli.run.network.recognition import check_same_network
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of
-from rsuq_cli.run.record import members_of, monte_carlo_of
+from rsuq_cli.run.record import members_of, members_source, monte_carlo_of
 from rsuq_cli.run.sampler import Sampling, open_engine
 from rsuq_cli.run.unseen import unseen_calibration
 from rsuq_cli.run.watcher import Watcher
@@ -99,8 +99,13 @@ def reopen(
         for one in (model, *others):
             dataset = unseen_calibration(dataset, run.dataset, one.metadata, one.source).dataset
     _check_unchanged(run, model)
+    model = joined(model, others)
     check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
-    model = joined(model, others, dataset.shape, monte_carlo_of(run))
+    model = under_dropout(model, monte_carlo_of(run), dataset.shape)
+    if members_source(others) != configuration.get(MEMBERS_SOURCE, []):
+        raise BadInput(f"the file of a member is not that of run {run.id}", "bring it back, or certify anew")
+    if dropout_rates(model.module) != configuration.get(DROPOUT_RATES, []):
+        raise BadInput(f"{run.model} has other dropout layers than in run {run.id}", "bring them back, or certify anew")
     # A compiled forward pass was certified in batches of one size.
     batch_size = configuration.get("batch_size", batch_size)
     sampling = Sampling(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shlex
 import signal
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,3 +231,73 @@ def test_what_cannot_be_asked_is_one_line(place: Place, blobs: Sample, three: st
     assert "both --run and --members are given" in refused(
         rsuq("ood", "--run", 1, "--ood", "noise:smooth", "--members", three)
     )
+
+
+# What a member imports decides what it computes; its own file and weights stay as they are.
+MEMBER = """
+import sys
+sys.path.insert(0, {folder!r})
+from torch import nn
+import imported
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 3, bias=False)
+        self.drop = nn.Dropout(imported.RATE)
+
+    def forward(self, x):
+        return imported.FACTOR * self.fc(self.drop(x.flatten(1)))
+
+def make():
+    return Net()
+"""
+
+
+@pytest.fixture
+def imported(place: Place, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Writes what the member imports, and lets it be imported anew."""
+    (place.work / "member.py").write_text(MEMBER.format(folder=str(place.work)))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def write(text: str) -> None:
+        (place.work / "imported.py").write_text(text)
+        sys.modules.pop("imported", None)
+        importlib.invalidate_caches()
+
+    write("FACTOR, RATE = 1.0, 0.2")
+    return write
+
+
+def test_a_member_that_computes_something_else_is_another_one(
+    place: Place, blobs: Sample, imported: Callable[[str], None]
+) -> None:
+    """With the same file and weights: its answers are on record, as those of the first network are."""
+    own = ("--model", f"{place.work / 'member.py'}:make", "--dataset", blobs.dataset)
+    trained = rsuq("train", *own, "--epochs", 1)
+    assert trained.exit_code == 0, trained.stderr
+    command = ("certify", *blobs.flags, *N, "--weights", weights(place, "a"), "--members", 1)
+    first = rsuq(*command)
+    assert "do not both name their classes" in first.stderr
+    assert "nothing to do" in rsuq(*command).stderr
+    imported("FACTOR, RATE = -3.0, 0.2")
+    other = rsuq(*command)
+    assert other.json[0]["run_id"] == 2, other.stderr
+    assert "computes something else than in run 1" in refused(rsuq("audit", 1, "--inputs", 1))
+    (place.work / "member.py").write_text((place.work / "member.py").read_text() + "# changed")
+    assert rsuq(*command).json[0]["run_id"] == 3
+    assert "the file of a member is not that of run 2" in refused(rsuq("audit", 2, "--inputs", 1))
+
+
+def test_other_rates_of_its_own_dropout_are_another_network(
+    place: Place, blobs: Sample, imported: Callable[[str], None]
+) -> None:
+    """Without masks, which is how networks are looked at, nothing shows them."""
+    own = ("--model", f"{place.work / 'member.py'}:make", "--dataset", blobs.dataset)
+    command = ("certify", *own, *N, "--weights", weights(place, "a"), "--mc-dropout", 0.5)
+    assert "the network's own dropout layers, at rates of 0.2" in rsuq(*command).stderr
+    imported("FACTOR, RATE = 1.0, 0.9")
+    other = rsuq(*command)
+    assert other.json[0]["run_id"] == 2, other.stderr
+    assert "has other dropout layers than in run 1" in refused(rsuq("audit", 1, "--inputs", 1))
