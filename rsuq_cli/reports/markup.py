@@ -1,21 +1,19 @@
 """HTML in which every text is escaped.
 
-Invariant: a plain string becomes text, whatever it holds; only what was made here is markup.
+Invariant: a plain string becomes text, whatever it holds; only what is marked as markup is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import NamedTuple
+
+from markupsafe import Markup
 
 from rsuq_cli.console import Column, Table
 
-
-class Html(str):
-    """Markup made by this module, in which texts are escaped already."""
-
-    __slots__ = ()
+# Text that is markup already: everything else is escaped where it is put in.
+Html = Markup
 
 
 class Cell(NamedTuple):
@@ -27,17 +25,17 @@ class Cell(NamedTuple):
 
 def element(tag: str, *content: str, **attributes: str | int | None) -> Html:
     """Returns an element around its content; an attribute None is left out, `class_` and `data_x` are what they say."""
-    named = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+    named = joined(
+        Html(' {}="{}"').format(name.rstrip("_").replace("_", "-"), value)
         for name, value in attributes.items()
         if value is not None
     )
-    return Html(f"<{tag}{named}>{joined(content)}</{tag}>")
+    return Html("<{0}{1}>{2}</{0}>").format(Html(tag), named, joined(content))
 
 
 def joined(content: Iterable[str]) -> Html:
     """Returns pieces one after the other, plain strings escaped."""
-    return Html("".join(piece if isinstance(piece, Html) else escape(piece) for piece in content))
+    return Html("").join(content)
 
 
 def paragraph(*content: str, class_: str | None = None) -> Html:

@@ -13,12 +13,12 @@ round(255 sigma N(0, 1)); the noise of a sample is a function of (seed, stream, 
 from __future__ import annotations
 
 import hashlib
-import math
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal, localcontext
 from functools import lru_cache
 
+import mpmath
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -29,6 +29,7 @@ from rsuq_cli.sampling.noise import BLOCK, Copies, Key, parts
 LEVELS = 255
 # Above this the table of probabilities takes long to make, and no picture is left under the noise.
 LARGEST_SIGMA = 8.0
+_DIGITS = 60  # of the probabilities behind the thresholds
 _BITS = 63  # of randomness behind a pixel: what a signed integer of torch holds
 _CELL_BITS = 16
 _CELLS = 1 << _CELL_BITS
@@ -54,58 +55,30 @@ class RoundedGaussian:
 def rounded_gaussian(sigma: float) -> RoundedGaussian:
     """Returns the distribution of a pixel's noise at `sigma` (pixel units). Raises BadInput where sigma is too large.
 
-    Cumulative probabilities are computed in 60 digits and cut off to 63 bits, each by less than one unit (two, should
-    the computation be wrong in its last digits); what lies beyond the last threshold is less than a unit a tail. A
-    probability is the difference of two cumulative ones, so half the sum over the values, and the tails, is below
+    Cumulative probabilities are computed in 60 digits (mpmath) and cut off to 63 bits, each by less than one unit (two,
+    should the computation be wrong in its last digits); what lies beyond the last threshold is less than a unit a tail.
+    A probability is the difference of two cumulative ones, so half the sum over the values, and the tails, is below
     (values + 2) units.
     """
     if not sigma <= LARGEST_SIGMA:
         raise BadInput(f"sigma is {sigma:g}, too large for grid noise", f"it takes up to {LARGEST_SIGMA:g}")
     units = 1 << _BITS
     tails: list[int] = []
-    for tail in _upper_tails(sigma):
-        tails.append(math.ceil(tail * units))
-        if tails[-1] <= 1:
-            break
+    with mpmath.workdps(_DIGITS):
+        for tail in _upper_tails(sigma):
+            tails.append(int(mpmath.ceil(tail * units)))
+            if tails[-1] <= 1:
+                break
     below = [tail - 1 for tail in reversed(tails)]
     thresholds = np.asarray([*below, *(units - tail for tail in tails)], dtype=np.int64)
     return RoundedGaussian(-len(tails), thresholds, (len(thresholds) + 3) / units)
 
 
-def _upper_tails(sigma: float) -> Iterator[Decimal]:
-    """Yields P(N(0, 1) > (j + 1/2) / (255 sigma)) for j = 0, 1, …
-
-    1/2 − φ(x) (x + x³/3 + x⁵/15 + …): all terms are positive, so no digits cancel but the leading ones of 1/2.
-    """
-    with localcontext(Context(prec=60)):
-        deviation = Decimal(sigma) * LEVELS  # a float is a decimal number, exactly
-        root = (2 * _pi()).sqrt()
-        j = 0
-        while True:
-            x = (j + Decimal("0.5")) / deviation
-            square, term, odd = x * x, x, 1
-            total = x
-            while term > total * Decimal("1e-55"):
-                odd += 2
-                term = term * square / odd
-                total += term
-            yield max(Decimal(0), Decimal("0.5") - (-square / 2).exp() / root * total)
-            j += 1
-
-
-def _pi() -> Decimal:
-    """Returns π to the precision of the context (Machin 1706: 16 arctan 1/5 − 4 arctan 1/239)."""
-
-    def arctan_of_inverse(n: int) -> Decimal:
-        power = total = Decimal(1) / n
-        k = 1
-        while abs(power) > Decimal("1e-65"):
-            power = -power / (n * n)
-            k += 2
-            total += power / k
-        return total
-
-    return 16 * arctan_of_inverse(5) - 4 * arctan_of_inverse(239)
+def _upper_tails(sigma: float) -> Iterator[mpmath.mpf]:
+    """Yields P(N(0, 1) > (j + 1/2) / (255 sigma)) for j = 0, 1, …"""
+    deviation = mpmath.mpf(sigma) * LEVELS  # a float is a binary number, exactly
+    half = mpmath.mpf(1) / 2
+    return (mpmath.ncdf(-(j + half) / deviation) for j in itertools.count())
 
 
 def sampling_error(sigma: float, pixels: int, samples: int) -> float:

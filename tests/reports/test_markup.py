@@ -18,7 +18,7 @@ from rsuq_cli.reports.markup import (
 )
 
 HOSTILE = '</script><b a="1">&amp;\''
-ESCAPED = "&lt;/script&gt;&lt;b a=&quot;1&quot;&gt;&amp;amp;&#x27;"
+ESCAPED = "&lt;/script&gt;&lt;b a=&#34;1&#34;&gt;&amp;amp;&#39;"
 
 
 def test_every_piece_escapes_its_text() -> None:

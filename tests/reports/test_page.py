@@ -23,7 +23,8 @@ from rsuq_cli.readings.images import Images
 from rsuq_cli.readings.masses import masses_of
 from rsuq_cli.reports.comparison import comparison_table
 from rsuq_cli.reports.page.data import detail_for
-from rsuq_cli.reports.page.file import PageContent, page_html, script_json
+from rsuq_cli.reports.page.file import PageContent, page_html
+from rsuq_cli.reports.page.template import script_json
 from rsuq_cli.results.database import Database, open_for_writing
 from rsuq_cli.results.exhibits import GALLERIES, Scores, exhibits, ood_scores
 from rsuq_cli.results.figures import Figures, figures

@@ -6,13 +6,8 @@ named reaches it as escaped text or as JSON in which no tag can begin. The same 
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
-from typing import Any
 
 from rsuq_cli.console import Table
 from rsuq_cli.readings.dossier import Dossier
@@ -26,15 +21,13 @@ from rsuq_cli.reports.page.data import Galleries, page_data
 from rsuq_cli.reports.page.detection import detections_html, promises_data
 from rsuq_cli.reports.page.masses import masses_data, masses_html
 from rsuq_cli.reports.page.settings import runs_html, table_html
+from rsuq_cli.reports.page.template import page_of
 from rsuq_cli.reports.page.training import training_data, training_html
 from rsuq_cli.results.exhibits import Scores
 from rsuq_cli.results.figures import Figures
-from rsuq_cli.version import __version__
 
-_ASSETS = "assets"
 # In this order; the last one starts what the others define.
 _SCRIPTS = ("charts", "numbers", "figures", "curves", "masses", "gallery", "detection", "training", "page")
-_PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 @dataclass(frozen=True)
@@ -66,29 +59,18 @@ def page_html(content: PageContent) -> str:
         "training": training_data(dossiers),
         "masses": masses_data(content.masses),
     }
-    parts = {
-        "title": "rsuq report",
-        "settings": escape(content.table.title),
-        "answers": answers_html(dossiers),
-        "masses": masses_html(content.masses),
-        "audits": audits_html(dossiers),
-        "detections": detections_html(dossiers),
-        "training": training_html(dossiers),
-        "table": table_html(content.table),
-        "runs": runs_html(list(runs.values()), content.figures),
-        "footer": f"Made by rsuq {__version__}; scorings: {len(content.figures)}, runs: {len(runs)}.",
-        "data": script_json(data),
-        "style": _asset("page.css"),
-        "script": "\n".join(_asset(f"{name}.js") for name in _SCRIPTS),
-    }
-    # In one pass: what is put in is never looked at again.
-    return _PLACE.sub(lambda place: parts[place[1]], _asset("page.html"))
-
-
-def script_json(data: Any) -> str:
-    """Returns JSON that can stand inside a script element: no tag or comment can begin in it."""
-    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _asset(name: str) -> str:
-    return files("rsuq_cli.reports.page").joinpath(_ASSETS, name).read_text(encoding="utf-8")
+    return page_of(
+        "page.html",
+        _SCRIPTS,
+        data,
+        title="rsuq report",
+        settings=content.table.title,
+        answers=answers_html(dossiers),
+        masses=masses_html(content.masses),
+        audits=audits_html(dossiers),
+        detections=detections_html(dossiers),
+        training=training_html(dossiers),
+        table=table_html(content.table),
+        runs=runs_html(list(runs.values()), content.figures),
+        made_of=f"scorings: {len(content.figures)}, runs: {len(runs)}",
+    )

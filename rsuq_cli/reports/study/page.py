@@ -6,17 +6,14 @@ figures are those of the tables of `rsuq report --study`. What a chart has no ro
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from html import escape
-from importlib.resources import files
+from collections.abc import Sequence
 from typing import Any
 
 from rsuq_cli.readings.study import SourceFound
 from rsuq_cli.readings.tradeoff import Line
 from rsuq_cli.reports.comparison import beside_the_mean
 from rsuq_cli.reports.markup import Html, element, joined, listing, report_table
-from rsuq_cli.reports.page.file import script_json
+from rsuq_cli.reports.page.template import page_of
 from rsuq_cli.reports.study.advice import (
     advice,
     judged,
@@ -27,30 +24,27 @@ from rsuq_cli.reports.study.advice import (
     source_text,
 )
 from rsuq_cli.reports.study.tables import network_table, property_table, ranking_table, source_table
-from rsuq_cli.version import __version__
 
 # More lines in one chart cannot be told apart.
 MOST_LINES = 7
-_PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 def study_html(name: str, found: Sequence[SourceFound], lines: Sequence[Line]) -> str:
     """Returns the page of a study, of what was found and the trade-offs of its sources."""
     runs = {one.figures.run_id for one in found}
-    parts: Mapping[str, str] = {
-        "title": escape(f"rsuq study {name}"),
-        "settings": escape(_settings(found)),
-        "advice": listing([overall(found), *advice(found), *beside_the_mean([one.figures for one in found])], "plain"),
-        "ranking": _ranking_html(found),
-        "networks": report_table(network_table(name, found)),
-        "sources": report_table(source_table(name, found)),
-        "properties": report_table(property_table(name, found)),
-        "footer": escape(f"Made by rsuq {__version__}; networks: {len(places_of(found))}, runs: {len(runs)}."),
-        "data": script_json(study_data(found, lines)),
-        "style": _asset("page.css"),
-        "script": "\n".join(_asset(f"{script}.js") for script in ("charts", "numbers", "study")),
-    }
-    return _PLACE.sub(lambda place: parts[place[1]], _asset("study.html"))
+    return page_of(
+        "study.html",
+        ("charts", "numbers", "study"),
+        study_data(found, lines),
+        title=f"rsuq study {name}",
+        settings=_settings(found),
+        advice=listing([overall(found), *advice(found), *beside_the_mean([one.figures for one in found])], "plain"),
+        ranking=_ranking_html(found),
+        networks=report_table(network_table(name, found)),
+        sources=report_table(source_table(name, found)),
+        properties=report_table(property_table(name, found)),
+        made_of=f"networks: {len(places_of(found))}, runs: {len(runs)}",
+    )
 
 
 def study_data(found: Sequence[SourceFound], lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -111,7 +105,3 @@ def _ranking_html(found: Sequence[SourceFound]) -> Html:
         for record in table.records
     ]  # fmt: skip
     return joined([element("ul", *bars, class_="bars-list"), report_table(table)])
-
-
-def _asset(name: str) -> str:
-    return files("rsuq_cli.reports.page").joinpath("assets", name).read_text(encoding="utf-8")
