@@ -53,7 +53,9 @@ FLOOR_PLAN = {
         "certificates.bounds datasets.dataset models.checkpoints models.statistics uncertainty errors fingerprint",
         "numpy torch",
     ),
-    "sampling": Room("certificates.evidence uncertainty datasets.dataset errors", "numpy torch", inside="platformdirs"),
+    "sampling": Room(
+        "certificates.evidence uncertainty datasets.dataset errors", "numpy torch mpmath", inside="platformdirs"
+    ),
     "auditing": Room("certificates uncertainty datasets.dataset errors", "numpy scipy torch"),
     # the database: no torch, no rich
     "results": Room(
@@ -84,7 +86,7 @@ FLOOR_PLAN = {
     "console": Room("errors formats widths files spelling", "rich"),
     "reports": Room(
         "console errors formats files version certificates ood uncertainty results run readings jobs",
-        "numpy rich",
+        "numpy rich jinja2 markupsafe",
         inside="matplotlib",
     ),
     # the command line: quick to start, so everything else is imported inside its functions
