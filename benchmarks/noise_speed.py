@@ -15,10 +15,11 @@ import time
 import torch
 
 from rsuq_cli.models.zoo import build
+from rsuq_cli.sampling.counter_noise import gaussian_noise
 from rsuq_cli.sampling.device import resolve_device
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.grid_noise import GridNoise, rounded_gaussian
-from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
+from rsuq_cli.sampling.noise import Copies, Perturbation, Stream
 from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 SIGMA = 0.25
@@ -40,7 +41,7 @@ def main() -> None:
     rounded_gaussian(SIGMA)
     table = time.perf_counter() - started
     noises: dict[str, Perturbation] = {
-        "gaussian": GaussianNoise(seed=0, sigma=SIGMA, shape=shape, device=device),
+        "gaussian": gaussian_noise(seed=0, sigma=SIGMA, shape=shape, device=device),
         "grid": GridNoise(SIGMA, 0, shape, device),
     }
     engines = {
@@ -73,10 +74,10 @@ def _sampling(engine: Engine, n: int) -> float:
 
 def _alone(noise: Perturbation, shape: tuple[int, int, int], device: torch.device, rows: int = 1000) -> float:
     out = torch.empty((rows, *shape), device=device)
-    image = torch.zeros(shape, dtype=torch.uint8, device=device)
-    noise.write([Copies(out, image, Stream.ESTIMATION, 0, 0)])
+    image = torch.zeros((1, *shape), dtype=torch.uint8, device=device)
+    noise.write(out, image, [Copies(Stream.ESTIMATION, 0, 0, rows)])
     started = time.perf_counter()
-    noise.write([Copies(out, image, Stream.ESTIMATION, 1, 0)])
+    noise.write(out, image, [Copies(Stream.ESTIMATION, 1, 0, rows)])
     if device.type == "cuda":
         torch.cuda.synchronize()
     return (time.perf_counter() - started) / rows

@@ -23,6 +23,8 @@ MEMBERS = "members"
 DROPOUT_RATES = "dropout_rates"
 # The hashes of the files of further networks that are a user's own, "" for those of the zoo.
 MEMBERS_SOURCE = "members_source_sha256"
+# What made the noise, absent for numpy's streams.
+NOISE_GENERATOR = "noise_generator"
 # Where the source of a user's own network was.
 FACTORY_FILE = "factory_file"
 

@@ -27,6 +27,7 @@ from rsuq_cli.run.configuration import (
     FINGERPRINT,
     MEMBERS,
     MEMBERS_SOURCE,
+    NOISE_GENERATOR,
     hashed_part,
 )
 from rsuq_cli.run.data import IMAGE_SIZE
@@ -67,7 +68,7 @@ def configuration_of(
         "n": request.n,
         "seed": request.seed,
         "noise": request.noise,
-        "noise_block": BLOCK,
+        **_noise(engine),
         "preparation": asdict(engine.preparation),
         # A compiler may choose other kernels for another batch size; the plain forward pass does not.
         **({"batch_size": engine.batch_size} if engine.preparation.compiled else {}),
@@ -83,6 +84,12 @@ def configuration_of(
         **({FACTORY_FILE: spelled(opened.model.source_file)} if opened.model.source_file else {}),
         **own,
     }
+
+
+def _noise(engine: Engine) -> dict[str, Any]:
+    """Returns what made the noise; numpy's streams come by the block, and need no name."""
+    generator = engine.noise_generator
+    return {"noise_block": BLOCK} if generator is None else {NOISE_GENERATOR: generator}
 
 
 def _members(opened: Opened) -> dict[str, Any]:

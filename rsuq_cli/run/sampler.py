@@ -24,10 +24,12 @@ from rsuq_cli.models.member import Member
 from rsuq_cli.models.members import joined, opened_members, under_dropout
 from rsuq_cli.models.monte_carlo import MonteCarlo
 from rsuq_cli.models.statistics import Statistics
+from rsuq_cli.sampling.counter_noise import gaussian_noise
 from rsuq_cli.sampling.device import Precision
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.forward import Preparation
 from rsuq_cli.sampling.grid_noise import GridNoise
+from rsuq_cli.sampling.noise import Perturbation
 from rsuq_cli.sampling.workers import Crew, Sampler, Solo
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 
@@ -40,6 +42,7 @@ class Sampling(NamedTuple):
     """How a model is sampled; `sigma` in pixel units, `noise` "gaussian" or "grid".
 
     `allowed` is what may be done to the model for speed: of a run that is gone on with, what was done then.
+    `generator` is what made the noise of such a run, where it says so.
     """
 
     sigma: float
@@ -51,6 +54,7 @@ class Sampling(NamedTuple):
     compiled: bool = False
     allowed: Preparation | None = None
     predictor: Predictor = PLAIN
+    generator: str | None = None
 
 
 class Recipe(NamedTuple):
@@ -127,13 +131,17 @@ def open_engine(model: LoadedModel, dataset: Dataset, sampling: Sampling) -> Eng
 
 
 def _engine(model: LoadedModel, shape: tuple[int, int, int], num_classes: int, sampling: Sampling) -> Engine:
-    grid = None
+    noise: Perturbation
     if sampling.noise == "grid":
-        grid = GridNoise(sampling.sigma, sampling.seed, shape, sampling.device)
+        noise = GridNoise(sampling.sigma, sampling.seed, shape, sampling.device, sampling.generator)
+    else:
+        noise = gaussian_noise(
+            seed=sampling.seed, sigma=sampling.sigma, shape=shape, device=sampling.device, generator=sampling.generator
+        )
     return Engine(
         model.module, shape=shape, num_classes=num_classes, sigma=sampling.sigma, seed=sampling.seed,
         device=sampling.device, precision=sampling.precision, batch_size=sampling.batch_size,
-        compiled=sampling.compiled, noise=grid, allowed=sampling.allowed, predictor=sampling.predictor,
+        compiled=sampling.compiled, noise=noise, allowed=sampling.allowed, predictor=sampling.predictor,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from rsuq_cli.models.spec import is_library
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.runs import run_row
-from rsuq_cli.run.configuration import DROPOUT_RATES, FACTORY_FILE, MEMBERS_SOURCE
+from rsuq_cli.run.configuration import DROPOUT_RATES, FACTORY_FILE, MEMBERS_SOURCE, NOISE_GENERATOR
 from rsuq_cli.run.data import inputs_of, open_data_of
 from rsuq_cli.run.network.recognition import check_same_network
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of
@@ -111,7 +111,7 @@ def reopen(
     sampling = Sampling(
         run.sigma, run.seed, str(configuration.get("noise", "gaussian")), place,
         check_precision(run.precision, place), batch_size, was_compiled(configuration), preparation_of(configuration),
-        predictor_of(configuration),
+        predictor_of(configuration), configuration.get(NOISE_GENERATOR),
     )  # fmt: skip
     return Reopened(run, dataset, model, sampling)
 

@@ -23,9 +23,10 @@ from torch import nn
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.errors import BadInput, RunIncomplete
 from rsuq_cli.sampling.agreement import differing, made_up_inputs
+from rsuq_cli.sampling.counter_noise import gaussian_noise
 from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory, keep_freed_memory, sent
 from rsuq_cli.sampling.forward import Forward, Preparation
-from rsuq_cli.sampling.noise import Copies, GaussianNoise, Perturbation, Stream
+from rsuq_cli.sampling.noise import Copies, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
 from rsuq_cli.sampling.tally import STREAMS, Bins, Counted, Tally
 from rsuq_cli.sampling.watch import KEPT, Watch
@@ -122,7 +123,7 @@ class Engine:
         self.notices: list[str] = []
         self._opened = partial(Forward, model, shape, device, precision, sigma=sigma, predictor=predictor)
         self._forward = self._opened(compiled=compiled, allowed=allowed)
-        self._noise = noise or GaussianNoise(seed=seed, sigma=sigma, shape=shape, device=device)
+        self._noise = noise or gaussian_noise(seed=seed, sigma=sigma, shape=shape, device=device)
         self._buffer = _room_for(self.batch_size, shape, device)
         if compiled:
             # Compiled now, or found not to compile: `preparation` says what will run from the first sample on.
@@ -136,6 +137,11 @@ class Engine:
     def preparation(self) -> Preparation:
         """What was done to the model for speed."""
         return self._forward.preparation
+
+    @property
+    def noise_generator(self) -> str | None:
+        """What makes the noise, as `Perturbation.generator` says."""
+        return self._noise.generator
 
     def sample(
         self, images: torch.Tensor, indices: Indices, edges: Mapping[str, MeasureEdges], *, n0: int, n: int
@@ -280,14 +286,13 @@ class Engine:
         """
         # Only the inputs of this batch: all of them together may be more than the device holds.
         here = sent(images[[piece.position for piece in batch]], self.device)
-        wanted, row = [], 0
-        for image, piece in zip(here, batch, strict=True):
-            out = self._buffer[row : row + piece.size]
-            wanted.append(Copies(out, image, piece.stream, int(indices[piece.position]), piece.start))
-            row += piece.size
-        self._noise.write(wanted)
-        rows = self._rows(row)
-        self._buffer[row:rows].zero_()  # a network that writes into its input would make what it left there ever larger
+        wanted = [Copies(one.stream, int(indices[one.position]), one.start, one.size) for one in batch]
+        samples = samples_in(batch)
+        self._noise.write(self._buffer[:samples], here, wanted)
+        rows = self._rows(samples)
+        self._buffer[
+            samples:rows
+        ].zero_()  # a network that writes into its input would make what it left there ever larger
         return self._buffer[:rows]
 
     def _rows(self, samples: int) -> int:

@@ -7,13 +7,14 @@ contrived network where its input came from (Voráček & Hein 2023, "Sound rando
 arithmetic", arXiv 2207.07209).
 
 Invariant: a pixel's noise is an integer whose distribution is within `RoundedGaussian.distance` (total variation) of
-round(255 sigma N(0, 1)); the noise of a sample is a function of (seed, stream, input, block) alone.
+round(255 sigma N(0, 1)); the noise of a sample is a function of (seed, stream, input, block) alone on the CPU, and of
+(seed, stream, input, sample) alone where Philox makes it: that is the same on every device, bit for bit.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +25,9 @@ import numpy.typing as npt
 import torch
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.sampling.noise import BLOCK, Copies, Key, parts
+from rsuq_cli.sampling.device import sent
+from rsuq_cli.sampling.noise import BLOCK, Copies, Key, parts, shared_out
+from rsuq_cli.sampling.philox import PHILOX, rows_of, words
 
 LEVELS = 255
 # Above this the table of probabilities takes long to make, and no picture is left under the noise.
@@ -35,7 +38,10 @@ _CELL_BITS = 16
 _CELLS = 1 << _CELL_BITS
 _REST_BITS = _BITS - _CELL_BITS
 _UNRESOLVED = np.iinfo(np.int32).min
-_ROWS_AT_ONCE = 10  # of a block on a GPU, so that 64-bit numbers take little of its memory
+_WORD_BITS = 32
+_PER_GROUP = 2  # values of the four words of a counter
+# 64-bit numbers of so many values take a few hundred megabytes while they are made.
+_VALUES_AT_ONCE = 2**23
 
 
 @dataclass(frozen=True)
@@ -91,39 +97,64 @@ def sampling_error(sigma: float, pixels: int, samples: int) -> float:
 
 
 class GridNoise:
-    """Writes 8-bit inputs plus grid noise; drawn block by block on the device where it is used."""
+    """Writes 8-bit inputs plus grid noise: numpy's on the CPU, unless Philox is named, and Philox elsewhere."""
 
-    def __init__(self, sigma: float, seed: int, shape: tuple[int, int, int], device: torch.device) -> None:
+    def __init__(
+        self, sigma: float, seed: int, shape: tuple[int, int, int], device: torch.device, generator: str | None = None
+    ) -> None:
         self.sigma, self.seed, self.device = sigma, seed, device
+        self.generator: str | None = PHILOX if device.type != "cpu" else generator
         self.distribution = rounded_gaussian(sigma)
-        self._block = torch.empty((BLOCK, *shape), dtype=torch.int32, device=device)
-        self._holds: Key | None = None
-        if device.type == "cuda":
-            self._thresholds = torch.from_numpy(self.distribution.thresholds).to(device)
-        else:
+        if self.generator is None:
             self._cells = _cells(self.distribution)
+            self._block = torch.empty((BLOCK, *shape), dtype=torch.int32)
+            self._holds: Key | None = None
+        else:
+            # There is no 64-bit search on MPS: its noise is made on the CPU.
+            self._place = torch.device("cpu") if device.type == "mps" else device
+            self._thresholds = torch.from_numpy(self.distribution.thresholds).to(self._place)
+            self._rows_at_once = max(1, _VALUES_AT_ONCE // math.prod(shape))
 
-    def write(self, wanted: Sequence[Copies]) -> None:
+    def write(self, out: torch.Tensor, images: torch.Tensor, wanted: Sequence[Copies]) -> None:
         """Writes noisy copies as `Perturbation.write` says. Raises TypeError for images that are not uint8."""
-        for copies in wanted:
-            if copies.image.dtype != torch.uint8:
-                raise TypeError(f"grid noise takes uint8 images, not {copies.image.dtype}")
-            levels = copies.image.to(self.device, torch.int32)
-            for part in parts(copies):
-                self._load(part.key)
-                # Whole numbers up to here; below 2^24 a float32 holds them exactly: the division is the only rounding.
-                part.out.copy_(self._block[part.row : part.row + len(part.out)] + levels)
-            copies.out.div_(LEVELS)
+        if images.dtype != torch.uint8:
+            raise TypeError(f"grid noise takes uint8 images, not {images.dtype}")
+        levels = images.to(self.device, torch.int32)
+        # Whole numbers up to the end; below 2^24 a float32 holds them exactly: the division is the only rounding.
+        if self.generator is None:
+            for share, image, copies in zip(shared_out(out, wanted), levels, wanted, strict=True):
+                for part in parts(share, copies):
+                    self._load(part.key)
+                    part.out.copy_(self._block[part.row : part.row + len(part.out)] + image)
+        else:
+            self._write_counted(out, levels, wanted)
+        out.div_(LEVELS)
+
+    def _write_counted(self, out: torch.Tensor, levels: torch.Tensor, wanted: Sequence[Copies]) -> None:
+        rows = rows_of(wanted)
+        counters = sent(torch.from_numpy(rows.counters), self._place)
+        image = sent(torch.from_numpy(rows.image), self.device)
+        for first in range(0, len(image), self._rows_at_once):
+            here = slice(first, min(first + self._rows_at_once, len(image)))
+            noise = sent(self._counted(counters[here], math.prod(out.shape[1:])), self.device)
+            out[here].copy_(noise.view(out[here].shape) + levels.index_select(0, image[here]))
+
+    def _counted(self, counters: torch.Tensor, pixels: int) -> torch.Tensor:
+        """Returns noise `[rows, pixels]` (int32): words 2k and 2k + 1 of group g are for pixel g + k ceil(pixels / 2).
+
+        Of their 64 bits the first 63 count.
+        """
+        groups = -(-pixels // _PER_GROUP)
+        a, b, c, d = words(self.seed, counters, groups)
+        bits = torch.cat([(high << (_BITS - _WORD_BITS)) | (low >> 1) for high, low in ((a, b), (c, d))], dim=1)
+        found = torch.searchsorted(self._thresholds, bits[:, :pixels].contiguous(), right=True, out_int32=True)
+        return found.add_(self.distribution.lowest)
 
     def _load(self, key: Key) -> None:
         if self._holds == key:
             return
         self._holds = None  # an interrupted draw must not be taken for a whole one
-        if self.device.type == "cuda":
-            self._draw_on_gpu(key)
-        else:
-            # There is no 64-bit search on MPS: its noise is the CPU's.
-            self._block.copy_(torch.from_numpy(self._draw(key, self._block.numel())).view(self._block.shape))
+        self._block.copy_(torch.from_numpy(self._draw(key, self._block.numel())).view(self._block.shape))
         self._holds = key
 
     def _draw(self, key: Key, count: int) -> npt.NDArray[np.int32]:
@@ -137,16 +168,6 @@ class GridNoise:
         bits = (cells[open_].astype(np.int64) << _REST_BITS) | rest.astype(np.int64)
         values[open_] = self.distribution.lowest + np.searchsorted(self.distribution.thresholds, bits, side="right")
         return values
-
-    def _draw_on_gpu(self, key: Key) -> None:
-        digest = hashlib.blake2b(repr((self.seed, *key)).encode(), digest_size=8).digest()
-        generator = torch.Generator(self.device).manual_seed(int.from_bytes(digest, "little") >> 1)
-        for first in range(0, BLOCK, _ROWS_AT_ONCE):
-            rows = self._block[first : first + _ROWS_AT_ONCE]
-            # Without bounds an int64 gets 63 uniform bits.
-            bits = torch.empty(rows.shape, dtype=torch.int64, device=self.device).random_(generator=generator)
-            rows.copy_(torch.searchsorted(self._thresholds, bits, right=True, out_int32=True))
-        self._block += self.distribution.lowest
 
 
 def _cells(distribution: RoundedGaussian) -> npt.NDArray[np.int32]:

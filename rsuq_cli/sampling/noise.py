@@ -1,12 +1,11 @@
-"""Gaussian noise that is a function of (seed, stream, input, block) alone.
+"""What noise is, and Gaussian noise on the CPU: a function of (seed, stream, input, block) alone.
 
 Invariant: sample s of an input's stream is row s % BLOCK of block s // BLOCK, whatever the batch size, the order of
-inputs, the worker or a resume. Streams are independent of each other.
+inputs, the worker or a resume. Streams are independent of each other. Other devices have `counter_noise`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
@@ -31,16 +30,12 @@ class Stream(IntEnum):
 
 
 class Copies(NamedTuple):
-    """Noisy copies of an image `[C, H, W]`: samples start, start + 1, ... of an input's stream.
+    """Noisy copies of an image: `size` samples start, start + 1, ... of an input's stream."""
 
-    `out` `[rows, C, H, W]` (float32) takes them, in pixel units; the image is uint8, or floats in [0, 1].
-    """
-
-    out: torch.Tensor
-    image: torch.Tensor
     stream: Stream
     input_index: int
     start: int
+    size: int
 
 
 class Part(NamedTuple):
@@ -52,41 +47,57 @@ class Part(NamedTuple):
 
 
 class Perturbation(Protocol):
-    """Writes noisy copies of inputs, the same for the same (stream, input, sample)."""
+    """Writes noisy copies of inputs, the same for the same (stream, input, sample).
 
-    def write(self, wanted: Sequence[Copies]) -> None:
-        """Fills every `out`."""
+    `generator` is what the noise is made of, None for the streams of numpy that runs have where they do not say it.
+    """
+
+    generator: str | None
+
+    def write(self, out: torch.Tensor, images: torch.Tensor, wanted: Sequence[Copies]) -> None:
+        """Fills `out` `[rows, C, H, W]` (float32, in pixel units) with what is wanted, copies after copies.
+
+        `images` `[len(wanted), C, H, W]` (uint8, or floats in [0, 1]) are those that are copied; the rows are as many
+        as the copies.
+        """
         ...
 
 
-def parts(copies: Copies) -> Iterator[Part]:
-    """Yields the copies block by block."""
+def parts(out: torch.Tensor, copies: Copies) -> Iterator[Part]:
+    """Yields the copies of one image block by block; `out` has a row for each."""
     done = 0
-    while done < len(copies.out):
+    while done < copies.size:
         block, row = divmod(copies.start + done, BLOCK)
-        rows = min(BLOCK - row, len(copies.out) - done)
-        yield Part(copies.out[done : done + rows], (int(copies.stream), copies.input_index, block), row)
+        rows = min(BLOCK - row, copies.size - done)
+        yield Part(out[done : done + rows], (int(copies.stream), copies.input_index, block), row)
         done += rows
 
 
-class GaussianNoise:
-    """N(0, sigma^2) added in pixel space, drawn block by block on the device where it is used."""
+def shared_out(out: torch.Tensor, wanted: Sequence[Copies]) -> tuple[torch.Tensor, ...]:
+    """Returns the rows of `out` that the copies of each image have."""
+    return torch.split(out, [copies.size for copies in wanted])
 
-    def __init__(self, *, seed: int, sigma: float, shape: tuple[int, ...], device: torch.device) -> None:
+
+class GaussianNoise:
+    """N(0, sigma^2) added in pixel space, drawn block by block by numpy on the CPU."""
+
+    generator: str | None = None
+
+    def __init__(self, *, seed: int, sigma: float, shape: tuple[int, ...]) -> None:
         self.seed, self.sigma = seed, sigma
-        self.device = device
-        self._block = torch.empty((BLOCK, *shape), dtype=torch.float32, device=device)
+        self._block = torch.empty((BLOCK, *shape), dtype=torch.float32)
         self._holds: Key | None = None
-        # numpy draws without the interpreter's lock: on the CPU blocks are drawn by as many threads as torch has.
-        self._threads = torch.get_num_threads() if device.type == "cpu" else 1
+        # numpy draws without the interpreter's lock: blocks are drawn by as many threads as torch has.
+        self._threads = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
 
-    def write(self, wanted: Sequence[Copies]) -> None:
+    def write(self, out: torch.Tensor, images: torch.Tensor, wanted: Sequence[Copies]) -> None:
         """Writes noisy copies as `Perturbation.write` says."""
-        self._draw_all([part for copies in wanted for part in parts(copies)])
-        for copies in wanted:
+        shares = shared_out(out, wanted)
+        self._draw_all([part for share, copies in zip(shares, wanted, strict=True) for part in parts(share, copies)])
+        for share, image in zip(shares, images, strict=True):
             # One pass over the batch; alpha is a plain factor, not an error probability.
-            torch.add(pixels(copies.image), copies.out, alpha=self.sigma, out=copies.out)
+            torch.add(pixels(image), share, alpha=self.sigma, out=share)
 
     def _draw_all(self, wanted: Sequence[Part]) -> None:
         """Writes standard normal samples into every part."""
@@ -112,11 +123,6 @@ class GaussianNoise:
             self._draw(part.out, part.key)
 
     def _draw(self, out: torch.Tensor, key: Key) -> None:
-        if self.device.type == "cpu":
-            # torch's CPU generator keeps 32 bits of a seed, too few for millions of blocks; SFC64 keeps all of them.
-            generator = np.random.Generator(np.random.SFC64(np.random.SeedSequence((self.seed, *key))))
-            generator.standard_normal(out=out.numpy(), dtype=np.float32)
-        else:
-            digest = hashlib.blake2b(repr((self.seed, *key)).encode(), digest_size=8).digest()
-            seeded = torch.Generator(self.device).manual_seed(int.from_bytes(digest, "little") >> 1)
-            out.normal_(generator=seeded)
+        # torch's CPU generator keeps 32 bits of a seed, too few for millions of blocks; SFC64 keeps all of them.
+        generator = np.random.Generator(np.random.SFC64(np.random.SeedSequence((self.seed, *key))))
+        generator.standard_normal(out=out.numpy(), dtype=np.float32)

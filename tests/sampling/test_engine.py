@@ -245,12 +245,12 @@ class Truth(NamedTuple):
 def textbook(case: Case, position: int, n0: int, n: int) -> Truth:
     """Returns what Cohen et al. 2019's loop would count: one input, its own noise, votes counted on the host."""
     shape = tuple(case.images.shape[1:])
-    noise = GaussianNoise(seed=5, sigma=SIGMA, shape=shape, device=CPU)
+    noise = GaussianNoise(seed=5, sigma=SIGMA, shape=shape)
     counted: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in PLAIN.measures}
     probabilities = np.empty(0)
     for stream, samples in ((Stream.SELECTION, n0), (Stream.ESTIMATION, n)):
         noisy = torch.empty((samples, *shape))
-        noise.write([Copies(noisy, case.images[position], stream, case.indices[position], 0)])
+        noise.write(noisy, case.images[position, None], [Copies(stream, case.indices[position], 0, samples)])
         with torch.inference_mode():
             logits = case.model.eval()(noisy)
         classes, values = logits.argmax(dim=1).numpy(), score(logits).numpy()
@@ -320,8 +320,9 @@ def test_what_is_no_number_votes_for_no_class_at_any_threshold() -> None:
     for finished in engine_for(case.model, SMALL, 3).sample(case.images, case.indices, case.edges, n0=N0, n=N):
         for one in finished:
             noisy = torch.empty((N, *SMALL))
-            noise = GaussianNoise(seed=5, sigma=SIGMA, shape=SMALL, device=CPU)
-            noise.write([Copies(noisy, case.images[one.position], Stream.ESTIMATION, case.indices[one.position], 0)])
+            noise = GaussianNoise(seed=5, sigma=SIGMA, shape=SMALL)
+            copies = Copies(Stream.ESTIMATION, case.indices[one.position], 0, N)
+            noise.write(noisy, case.images[one.position, None], [copies])
             broken = int((noisy.flatten(1)[:, 3] > 0.5).sum())
             assert 0 < broken < N
             answers = noisy[noisy.flatten(1)[:, 3] <= 0.5].flatten(1)[:, :3].argmax(dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from decimal import Context, Decimal, localcontext
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from counters import by_hand, counter_of
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -25,11 +27,14 @@ from rsuq_cli.sampling.grid_noise import (
     sampling_error,
 )
 from rsuq_cli.sampling.noise import BLOCK, Copies, GaussianNoise, Stream
+from rsuq_cli.sampling.philox import PHILOX
 
 SHAPE = (1, 2, 3)
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+# Numpy's noise and Philox's, which is the same everywhere.
+SOURCES = [("cpu", None), ("cpu", PHILOX), *([("cuda", PHILOX)] if torch.cuda.is_available() else [])]
 BITS = 63
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803")
+Source = tuple[str, str | None]
 
 
 def probabilities(distribution: RoundedGaussian) -> dict[int, Decimal]:
@@ -76,9 +81,9 @@ def test_the_distribution_is_within_its_stated_distance_of_the_rounded_gaussian(
 
 
 def new_noise(
-    sigma: float = 0.25, seed: int = 0, shape: tuple[int, int, int] = SHAPE, device: str = "cpu"
+    sigma: float = 0.25, seed: int = 0, shape: tuple[int, int, int] = SHAPE, source: Source = SOURCES[0]
 ) -> GridNoise:
-    return GridNoise(sigma, seed, shape, torch.device(device))
+    return GridNoise(sigma, seed, shape, torch.device(source[0]), source[1])
 
 
 def levels(
@@ -92,18 +97,18 @@ def levels(
 ) -> npt.NDArray[np.int64]:
     """Returns noisy inputs in units of 1/255, having seen that they are whole numbers of them."""
     out = torch.empty((size, *image.shape), device=noise.device)
-    noise.write([Copies(out, image, stream, index, start)])
+    noise.write(out, image[None].to(noise.device), [Copies(stream, index, start, size)])
     units = (out.double() * LEVELS).round()
     assert torch.equal((units / LEVELS).float(), out)
     return units.long().cpu().numpy()
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("sigma", [0.004, 0.25, 4.0])
-def test_the_samples_have_the_exact_probabilities(sigma: float, device: str) -> None:
+def test_the_samples_have_the_exact_probabilities(sigma: float, source: Source) -> None:
     shape = (1, 20, 20)
     image = torch.zeros(shape, dtype=torch.uint8)
-    values = levels(new_noise(sigma, shape=shape, device=device), image, size=1500).ravel()
+    values = levels(new_noise(sigma, shape=shape, source=source), image, size=1500).ravel()
     deviation = sigma * LEVELS
     edges = np.unique(np.round(np.linspace(-4.5, 4.5, 80) * deviation)) + 0.5
     expected = np.diff([0.0, *stats.norm.cdf(edges / deviation), 1.0]) * len(values)
@@ -126,25 +131,24 @@ def test_every_single_value_has_its_probability(sigma: float) -> None:
     assert stats.chisquare([*observed, rest[0]], [*expected, rest[1]]).pvalue > 1e-4
 
 
-def test_a_gpus_way_to_draw_has_the_exact_probabilities_too() -> None:
-    shape = (1, 20, 20)
-    noise = new_noise(shape=shape)
-    noise._thresholds = torch.from_numpy(noise.distribution.thresholds)
-    deviation = 0.25 * LEVELS
-    edges = np.unique(np.round(np.linspace(-3.5, 3.5, 60) * deviation)) + 0.5
-    observed = np.zeros(len(edges) + 1)
-    for block in range(10):
-        noise._draw_on_gpu((1, 7, block))
-        observed += np.bincount(np.searchsorted(edges, noise._block.numpy().ravel()), minlength=len(observed))
-    expected = np.diff([0.0, *stats.norm.cdf(edges / deviation), 1.0]) * observed.sum()
-    assert stats.chisquare(observed, expected).pvalue > 1e-4
+def test_philoxs_values_are_those_of_the_thresholds_counted_by_hand() -> None:
+    """Words 2k and 2k + 1 of a group are the 63 bits behind pixel g + 3k of five."""
+    noise = new_noise(seed=3, shape=(1, 1, 5), source=("cpu", PHILOX))
+    found = levels(noise, torch.full((1, 1, 5), 9, dtype=torch.uint8), start=40, size=2, stream=Stream.TRIAL, index=8)
+    for row, sample in enumerate((40, 41)):
+        words = [by_hand((3, 0), counter_of(Stream.TRIAL, 8, sample, group)) for group in range(3)]
+        pairs = [words[pixel % 3][2 * (pixel // 3) :][:2] for pixel in range(5)]
+        thresholds = noise.distribution.thresholds.tolist()
+        expected = [noise.distribution.lowest + bisect_right(thresholds, (a << 32 | b) >> 1) for a, b in pairs]
+        assert found[row].ravel().tolist() == [9 + value for value in expected]
 
 
+@pytest.mark.parametrize("source", SOURCES)
 @given(cuts=st.lists(st.integers(1, 3 * BLOCK), min_size=1, max_size=5), start=st.integers(0, 3 * BLOCK))
-def test_any_cut_into_fills_gives_the_same_rows(cuts: list[int], start: int) -> None:
+def test_any_cut_into_fills_gives_the_same_rows(source: Source, cuts: list[int], start: int) -> None:
     image = torch.arange(6, dtype=torch.uint8).reshape(SHAPE) * 40
-    whole = levels(new_noise(), image, size=start + sum(cuts))[start:]
-    noise = new_noise()
+    whole = levels(new_noise(source=source), image, size=start + sum(cuts))[start:]
+    noise = new_noise(source=source)
     pieces, at = [], start
     for size in cuts:
         pieces.append(levels(noise, image, size=size, start=at))
@@ -152,12 +156,14 @@ def test_any_cut_into_fills_gives_the_same_rows(cuts: list[int], start: int) -> 
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
 
 
-def test_every_part_of_the_key_counts_and_the_image_is_only_added() -> None:
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_part_of_the_key_counts_and_the_image_is_only_added(source: Source) -> None:
     dark, bright = (torch.full(SHAPE, level, dtype=torch.uint8) for level in (0, 200))
     keys = [(s, stream, i) for s in (0, 1) for stream in Stream for i in (0, 2**31 - 1)]
-    drawn = [levels(new_noise(seed=s), dark, size=50, stream=stream, index=i) for s, stream, i in keys]
+    drawn = [levels(new_noise(seed=s, source=source), dark, size=50, stream=stream, index=i) for s, stream, i in keys]
     assert len({one.tobytes() for one in drawn}) == len(keys)
-    np.testing.assert_array_equal(levels(new_noise(), bright, size=250) - 200, levels(new_noise(), dark, size=250))
+    over, under = (levels(new_noise(source=source), image, size=250) for image in (bright, dark))
+    np.testing.assert_array_equal(over - 200, under)
 
 
 def test_neighbours_are_uncorrelated() -> None:
@@ -170,7 +176,7 @@ def test_neighbours_are_uncorrelated() -> None:
 def test_only_8_bit_images_and_no_huge_sigma() -> None:
     out = torch.empty((1, *SHAPE))
     with pytest.raises(TypeError, match="uint8"):
-        new_noise().write([Copies(out, torch.zeros(SHAPE), Stream.SELECTION, 0, 0)])
+        new_noise().write(out, torch.zeros((1, *SHAPE)), [Copies(Stream.SELECTION, 0, 0, 1)])
     with pytest.raises(BadInput, match="too large"):
         new_noise(LARGEST_SIGMA * 1.01)
     with pytest.raises(BadInput, match="too large"):
@@ -202,7 +208,8 @@ class Trap:
     @classmethod
     def share(cls, noise: GaussianNoise | GridNoise, level: int) -> float:
         out = torch.empty((cls.SAMPLES, 1, 1, 1))
-        noise.write([Copies(out, torch.full((1, 1, 1), level, dtype=torch.uint8), Stream.ESTIMATION, 0, 0)])
+        image = torch.full((1, 1, 1, 1), level, dtype=torch.uint8)
+        noise.write(out, image, [Copies(Stream.ESTIMATION, 0, 0, len(out))])
         return float((Coarse()(out).argmax(1) == 0).double().mean())
 
     @classmethod
@@ -213,7 +220,7 @@ class Trap:
 
 
 def test_float_noise_certifies_what_is_false() -> None:
-    noise = GaussianNoise(seed=0, sigma=Trap.SIGMA, shape=(1, 1, 1), device=torch.device("cpu"))
+    noise = GaussianNoise(seed=0, sigma=Trap.SIGMA, shape=(1, 1, 1))
     distance = (LEVELS - Trap.GREY) / LEVELS
     assert Trap.radius(noise) > distance
     # Inside the certified ball the class is another, by far more than sampling can explain.
