@@ -18,5 +18,5 @@ def by_hand(key: tuple[int, int], counter: Four) -> Four:
 
 
 def counter_of(stream: Stream, index: int, sample: int, group: int) -> Four:
-    """Returns the counter of a group of values: 31 bits of the sample and of the input, a bit of the stream each."""
-    return group, sample + 2**31 * (stream % 2), index + 2**31 * (stream // 2), 0
+    """Returns the counter of a group of values: 31 bits of the sample, 63 of the input, and two bits of the stream."""
+    return group, sample + 2**31 * (stream % 2), index % 2**32, index // 2**32 + 2**31 * (stream // 2)

@@ -49,14 +49,15 @@ FLOOR_PLAN = {
     "models": Room(
         "errors fingerprint spelling version", "numpy torch safetensors", inside="torchvision timm transformers"
     ),
-    "training": Room(
-        "certificates.bounds datasets.dataset models.checkpoints models.statistics uncertainty errors fingerprint",
-        "numpy torch",
-    ),
     "sampling": Room(
         "certificates.evidence uncertainty datasets.dataset errors", "numpy torch mpmath", inside="platformdirs"
     ),
-    "auditing": Room("certificates uncertainty datasets.dataset errors", "numpy scipy torch"),
+    "training": Room(
+        "certificates.bounds datasets.dataset models.checkpoints models.statistics sampling.device uncertainty errors "
+        "fingerprint",
+        "numpy torch",
+    ),
+    "auditing": Room("certificates uncertainty datasets.dataset sampling.device errors", "numpy scipy torch"),
     # the database: no torch, no rich
     "results": Room(
         "certificates errors spelling fingerprint files", "numpy sqlalchemy sqlmodel platformdirs", inside="alembic"

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from rsuq_cli.auditing.judge import excess
 from rsuq_cli.auditing.statement import UNCERTAIN, Masses, Statement
 from rsuq_cli.certificates.certificate import NOBODY
 from rsuq_cli.datasets.dataset import pixels
+from rsuq_cli.sampling.device import smaller_batch
 from rsuq_cli.uncertainty.forms import Outputs, form_of
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 from rsuq_cli.uncertainty.scores import scores
@@ -67,10 +70,21 @@ class Attacker:
         self.model, self.sigma, self.device = model, sigma, device
         self.measure, self.threshold = measure, threshold
         self.samples, self.on_grid = samples, on_grid
+        self._rows = 4 * samples  # in a pass; fewer once the device's memory has been full
         self._soft_measure, self.predictor = form_of(measure).soft, predictor
 
     def worst(self, ball: Ball, attack: Literal["pgd", "random", "both"], steps: int, seed: int) -> Candidate:
-        """Returns the worst point that the attack finds in so many steps; the same for the same seed."""
+        """Returns the worst point that the attack finds in so many steps; the same for the same seed.
+
+        Raises RunIncomplete where the device has no memory for one copy.
+        """
+        while True:
+            try:
+                return self._worst(ball, attack, steps, seed)
+            except RuntimeError as error:
+                self._rows = smaller_batch(self._rows, self.device, error)
+
+    def _worst(self, ball: Ball, attack: Literal["pgd", "random", "both"], steps: int, seed: int) -> Candidate:
         generator = torch.Generator(self.device).manual_seed(seed)
         image = ball.image.to(self.device)
         ball = ball._replace(image=image)
@@ -177,7 +191,7 @@ class Attacker:
         return Masses(certain, votes, total - int(certain.sum()), total, total - int(votes.sum()))
 
     def _sampled(self, noisy: torch.Tensor) -> _Sampled:
-        passes = passes_of(self.model, noisy, self.predictor.views)
+        passes = self._passes(noisy)
         with torch.no_grad():
             found = scores(passes, (self.measure,), self.predictor.decide)
             certain = found.answered & (found.values[0] <= self.threshold)
@@ -195,6 +209,16 @@ class Attacker:
             torch.ones((), device=passes.device), (~answered).float().mean(),
         )  # fmt: skip
         return _Sampled(found.classes.where(answered, NOBODY), certain, soft)
+
+    def _passes(self, noisy: torch.Tensor) -> torch.Tensor:
+        """Returns the logits of every pass `[N, T, K]`; in parts, where they do not fit, which gradients make anew."""
+        if len(noisy) <= self._rows:
+            return passes_of(self.model, noisy, self.predictor.views)
+        ask = partial(passes_of, self.model, views=self.predictor.views)
+        parts = torch.split(noisy, self._rows)
+        if not (torch.is_grad_enabled() and noisy.requires_grad):
+            return torch.cat([ask(part).clone() for part in parts])
+        return torch.cat([checkpoint(ask, part, use_reentrant=False).clone() for part in parts])
 
     def _inside(self, ball: Ball, shift: torch.Tensor, attack: AttackName) -> Candidate:
         """Returns centre + shift as an input that the guarantee is about, moved inwards where rounding takes it out."""

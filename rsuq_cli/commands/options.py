@@ -222,6 +222,9 @@ Device = Annotated[
         help="auto, cpu, cuda, cuda:N, mps, or a list such as cuda:0,cuda:1.",
     ),
 ]  # fmt: skip
+OneDevice = Annotated[
+    str, place("--device", metavar="NAME", envvar="RSUQ_DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+]
 Precision = Annotated[str, place(metavar="KIND", help="fp32, tf32 (NVIDIA) or bf16; it is recorded with the results.")]
 BatchSize = Annotated[str, place(metavar="N", help="Samples in a forward pass, or auto.")]
 Workers = Annotated[int, place(metavar="N", help="Processes that sample side by side; several devices have one each.")]

@@ -14,7 +14,7 @@ def quickstart(
         int | None, options.what(metavar="N", help="Certify at most so many digits.", show_default="all 360")
     ] = None,
     n: Annotated[int, options.sampling("--n", metavar="N", help="Samples for an input.")] = 2000,
-    device: options.Device = "auto",
+    device: options.OneDevice = "auto",
     db: options.Database = None,
 ) -> None:
     """Train, certify, tell inputs from elsewhere and report on the embedded digits: a minute or two on a laptop.

@@ -67,7 +67,7 @@ def train(
     seed: options.Seed = 0,
     fresh: options.Fresh = False,
     dry_run: options.DryRun = False,
-    device: options.Device = "auto",
+    device: options.OneDevice = "auto",
     precision: options.Precision = "fp32",
     data_dir: options.DataDir = None,
     checkpoint_dir: Annotated[

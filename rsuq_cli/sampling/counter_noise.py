@@ -46,7 +46,7 @@ class CounterNoise:
 
 
 def draw(out: torch.Tensor, seed: int, counters: torch.Tensor) -> None:
-    """Writes standard normal values into `out` `[rows, pixels]` (float32), given the `counters` `[rows, 2]` of rows."""
+    """Writes standard normal values into `out` `[rows, pixels]` (float32), given the `counters` `[rows, 3]` of rows."""
     groups = -(-out.shape[1] // _PER_GROUP)
     random = words(seed, counters, groups)
     for half in (0, 1):

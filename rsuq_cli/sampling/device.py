@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from rsuq_cli.errors import BadInput
+from rsuq_cli.errors import BadInput, RunIncomplete
 
 Precision = Literal["fp32", "tf32", "bf16"]
 # From malloc.h.
@@ -23,12 +23,19 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 _TF32_SINCE = 8
 # How torch, cuDNN and cuBLAS say that memory is full: cuDNN without room for its workspace finds no engine.
 _FULL = ("out of memory", "can't allocate memory", "unable to find an engine", "status_alloc_failed")
+# On the CPU, batches are a multiple of so many rows.
+ROW_MULTIPLE = 32
 # So many workers are allowed on the smallest machine; more than a few for each processor only take memory.
 FEWEST_AT_MOST = 16
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Returns the device of that name; "auto" takes CUDA, then MPS, then the CPU. Raises BadInput for an absent one."""
+    """Returns the device of that name; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises BadInput for an absent one, and for several.
+    """
+    if "," in name:
+        raise BadInput(f"--device {name} lists several, and this runs on one", "name one of them")
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda:0")
@@ -88,14 +95,14 @@ def inference(device: torch.device, precision: Precision) -> Iterator[None]:
     cudnn.benchmark, cudnn.deterministic = False, True
     try:
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-        with _tf32(allowed=precision == "tf32"), torch.inference_mode(), autocast:
+        with tf32(allowed=precision == "tf32"), torch.inference_mode(), autocast:
             yield
     finally:
         cudnn.benchmark, cudnn.deterministic = before
 
 
 @contextlib.contextmanager
-def _tf32(*, allowed: bool) -> Iterator[None]:
+def tf32(*, allowed: bool) -> Iterator[None]:
     """Sets whether TF32 may be used, in the old settings of torch and the new ones, and restores both.
 
     Once a user's file has set a new one, torch refuses to read the old one that disagrees with it.
@@ -146,6 +153,34 @@ def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu" and torch.cuda.is_available():
         tensor = tensor.pin_memory()  # a copy from other memory may wait for the forward pass before it
     return tensor.to(device, non_blocking=True)
+
+
+def smaller_batch(rows: int, device: torch.device, error: BaseException) -> int:
+    """Returns the rows of a batch to go on with where one of `rows` met a full memory, half of it or a little less.
+
+    Raises the error where it says anything else, and RunIncomplete where there is no smaller batch.
+    """
+    if not is_out_of_memory(error):
+        raise error
+    least = ROW_MULTIPLE if device.type == "cpu" else 1
+    if rows <= least:
+        raise RunIncomplete(
+            f"{device} is out of memory even with a batch of {least}", "use a smaller model or another device"
+        ) from error
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return max(least, rows // 2 // least * least)
+
+
+@contextlib.contextmanager
+def room_for(what: str, device: torch.device, hint: str) -> Iterator[None]:
+    """Raises BadInput with the hint where its body meets a full memory of the device."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise BadInput(f"{device} has no memory for {what}", hint) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

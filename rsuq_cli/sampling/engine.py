@@ -21,10 +21,19 @@ import torch
 from torch import nn
 
 from rsuq_cli.certificates.evidence import MeasureEdges
-from rsuq_cli.errors import BadInput, RunIncomplete
+from rsuq_cli.errors import BadInput
 from rsuq_cli.sampling.agreement import differing, made_up_inputs
 from rsuq_cli.sampling.counter_noise import gaussian_noise
-from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory, keep_freed_memory, sent
+from rsuq_cli.sampling.device import (
+    ROW_MULTIPLE,
+    Precision,
+    inference,
+    is_out_of_memory,
+    keep_freed_memory,
+    room_for,
+    sent,
+    smaller_batch,
+)
 from rsuq_cli.sampling.forward import Forward, Preparation
 from rsuq_cli.sampling.noise import Copies, Perturbation, Stream
 from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_in
@@ -35,7 +44,6 @@ from rsuq_cli.uncertainty.scores import Scores, look_like_probabilities, scores
 
 # Numbers of inputs in their data set; the noise of an input depends on its number.
 Indices = Sequence[int] | npt.NDArray[np.int64]
-_ROW_MULTIPLE = 32
 # How many noisy inputs are tried before anything is sampled.
 _TRIED = 32
 
@@ -76,7 +84,7 @@ def automatic_batch_size(shape: tuple[int, int, int], device: torch.device) -> i
     """Returns the rows of a batch where the user names none; on a CPU larger ones gain nothing (`batch_sizes.py`)."""
     values = shape[0] * shape[1] * shape[2]
     budget, least, most = (2**21, 32, 4096) if device.type == "cpu" else (2**24, 64, 8192)
-    return max(least, min(most, budget // values // _ROW_MULTIPLE * _ROW_MULTIPLE))
+    return max(least, min(most, budget // values // ROW_MULTIPLE * ROW_MULTIPLE))
 
 
 def _room_for(rows: int, shape: tuple[int, int, int], device: torch.device) -> torch.Tensor:
@@ -118,20 +126,30 @@ class Engine:
         self.sigma, self.seed, self.predictor = sigma, seed, predictor
         self.device, self.precision = device, precision
         wanted = automatic_batch_size(shape, device) if batch_size is None else batch_size
-        self.batch_size = -(-wanted // _ROW_MULTIPLE) * _ROW_MULTIPLE
+        self.batch_size = -(-wanted // ROW_MULTIPLE) * ROW_MULTIPLE
         self.meter = Meter()
         self.notices: list[str] = []
         self._opened = partial(Forward, model, shape, device, precision, sigma=sigma, predictor=predictor)
-        self._forward = self._opened(compiled=compiled, allowed=allowed)
+        with room_for("the model", device, "use a smaller model or another device"):
+            self._forward = self._opened(compiled=compiled, allowed=allowed)
         self._noise = noise or gaussian_noise(seed=seed, sigma=sigma, shape=shape, device=device)
         self._buffer = _room_for(self.batch_size, shape, device)
-        if compiled:
-            # Compiled now, or found not to compile: `preparation` says what will run from the first sample on.
-            inputs = made_up_inputs(shape, sigma, _ROW_MULTIPLE).to(device)
-            self._buffer.copy_(inputs.repeat(self.batch_size // _ROW_MULTIPLE, 1, 1, 1))
-            self._forward.check_compiled(self._buffer)
-        self.notices += self._forward.notes
         self._watch = Watch(self._forward, self._rows(1))
+        if compiled:
+            self._warm_up()
+        self.notices += self._forward.notes
+
+    def _warm_up(self) -> None:
+        """Compiles, or finds that it cannot be: `preparation` says what will run from the first sample on."""
+        inputs = made_up_inputs(self.shape, self.sigma, ROW_MULTIPLE).to(self.device)
+        while True:
+            try:
+                self._buffer.copy_(inputs[torch.arange(self.batch_size, device=self.device) % ROW_MULTIPLE])
+                self._forward.check_compiled(self._buffer)
+                break
+            except RuntimeError as error:
+                self._halve(error)
+        self._watch.rows = self._rows(1)
 
     @property
     def preparation(self) -> Preparation:
@@ -250,8 +268,6 @@ class Engine:
             try:
                 outcome = self._asked(self.noisy(images, indices, queue[0]), queue[0], measures)
             except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
                 self._halve(error)
                 queue = list(cut((piece for part in queue for piece in part), self.batch_size))
                 continue
@@ -299,20 +315,14 @@ class Engine:
         """Returns the rows of a forward pass for so many samples."""
         if self.device.type != "cpu" or self.preparation.compiled:
             return self.batch_size  # other kernels may be taken for another shape, or have to be compiled for it
-        return -(-samples // _ROW_MULTIPLE) * _ROW_MULTIPLE
+        return -(-samples // ROW_MULTIPLE) * ROW_MULTIPLE
 
     def _halve(self, error: RuntimeError) -> None:
-        least = _ROW_MULTIPLE if self.device.type == "cpu" else 1
-        if self.batch_size <= least:
-            raise RunIncomplete(
-                f"{self.device} is out of memory even with a batch of {least}", "use a smaller model or another device"
-            ) from error
-        self.batch_size = max(least, self.batch_size // 2 // least * least)
+        """Goes on with smaller batches; raises the error where it is not of a full memory."""
+        self.batch_size = smaller_batch(self.batch_size, self.device, error)
         # A part of the old one: there may be no memory for another while the failed forward pass still holds its own.
         self._buffer = self._buffer[: self.batch_size]
         self._watch.rows = self._rows(1)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
         self.notices.append(f"{self.device} is out of memory: going on with batches of {self.batch_size}")
 
     @contextlib.contextmanager

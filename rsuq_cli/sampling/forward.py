@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from rsuq_cli.sampling.agreement import differing, made_up_inputs
-from rsuq_cli.sampling.device import Precision, inference
+from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 from rsuq_cli.uncertainty.scores import Scores, scores
 from rsuq_cli.uncertainty.views import passes_of
@@ -96,9 +96,9 @@ class Forward:
         if self._compiled is not None:
             try:
                 return self._compiled(laid_out)
-            except torch.OutOfMemoryError:
-                raise
             except Exception as error:  # whatever the compiler's tool chain raises; the plain module is there
+                if is_out_of_memory(error):
+                    raise
                 reason = " ".join(str(error).split())[:120]
                 self._without_compiler(f"torch.compile failed, going on without it ({type(error).__name__}: {reason})")
         logits: torch.Tensor = self._module(laid_out)
@@ -148,9 +148,9 @@ class Forward:
             # The caller's own model keeps its memory layout.
             turned = (copy.deepcopy(module) if own else module).to(memory_format=torch.channels_last)
             changed = trial.changes(turned, torch.channels_last)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:  # whatever a user's network raises: a `.view` of what lies elsewhere, say
+        except Exception as error:  # whatever a user's network raises: a `.view` of what lies elsewhere, say
+            if is_out_of_memory(error):
+                raise
             changed = True
         if not changed:
             return turned

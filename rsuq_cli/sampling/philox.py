@@ -4,9 +4,8 @@ Invariant: the words are integers, and the same on every device and for every cu
 calls. Source: Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"; the tests have the known
 answers of their library, Random123.
 
-A counter has four words: word 0 counts the groups of values in a sample, words 1 and 2 say which sample it
-is (31 bits of its number and of its input's, and a bit of the stream each), word 3 is 0. So the first two rounds depend
-on the sample or on the group alone, and cost next to nothing.
+A counter has four words: word 0 counts the groups of values in a sample, and the others say which sample it is, by 31
+bits of its number, 63 of its input's, and one of the stream each in words 1 and 3.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 _WEYL = 0x9E3779B9, 0xBB67AE85
 _WORD_BITS = 32
 _MASK = (1 << _WORD_BITS) - 1
-_MOST = 1 << 31  # samples of an input, and inputs
+_MOST_SAMPLES, _MOST_INPUTS = 1 << 31, 1 << 63
 _SEED_BITS = 64
 
 Words = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Rows(NamedTuple):
-    """Words 1 and 2 of every row's counters `[rows, 2]`, and the position of its image among those copied `[rows]`."""
+    """Words 1 to 3 of every row's counters `[rows, 3]`, and the position of its image among those copied `[rows]`."""
 
     counters: npt.NDArray[np.int64]
     image: npt.NDArray[np.int64]
@@ -46,29 +45,30 @@ def rows_of(wanted: Sequence[Copies]) -> Rows:
     Raises BadInput for what no counter has room for: two samples would share their noise.
     """
     for copies in wanted:
-        if copies.start + copies.size > _MOST or not 0 <= copies.input_index < _MOST:
+        if copies.start + copies.size > _MOST_SAMPLES or not 0 <= copies.input_index < _MOST_INPUTS:
             raise BadInput(
                 f"sample {copies.start + copies.size - 1} of input {copies.input_index} is beyond the noise of a seed",
-                "numbers of samples and inputs go up to 2^31 - 1",
+                "an input has up to 2^31 samples",
             )
     table = np.array([(int(one.stream), one.input_index, one.start) for one in wanted], dtype=np.int64).reshape(-1, 3)
     sizes = np.array([one.size for one in wanted], dtype=np.int64)
     stream, index, start = np.repeat(table, sizes, axis=0).T
     sample = start + np.arange(sizes.sum()) - np.repeat(sizes.cumsum() - sizes, sizes)
-    counters = np.stack([sample | (stream & 1) << 31, index | (stream >> 1) << 31], axis=1)
+    where = sample | (stream & 1) << 31, index & _MASK, index >> _WORD_BITS | (stream >> 1) << 31
+    counters = np.stack(where, axis=1)
     return Rows(counters, np.repeat(np.arange(len(wanted)), sizes))
 
 
 def words(seed: int, counters: torch.Tensor, groups: int) -> Words:
     """Returns four random words for every group of every row, `[rows, groups]` each: int64 from 0 to 2^32 - 1.
 
-    `counters` `[rows, 2]` (int64) are those of `Rows`, on the device where the words are made. A seed counts by its
+    `counters` `[rows, 3]` (int64) are those of `Rows`, on the device where the words are made. A seed counts by its
     last 64 bits.
     """
     group = torch.arange(groups, device=counters.device)[None]
-    nothing = torch.zeros((1, 1), dtype=torch.int64, device=counters.device)
+    one, two, three = counters[:, :, None].unbind(1)
     seed %= 1 << _SEED_BITS
-    return philox((seed & _MASK, seed >> _WORD_BITS), (group, counters[:, :1], counters[:, 1:], nothing))
+    return philox((seed & _MASK, seed >> _WORD_BITS), (group, one, two, three))
 
 
 def philox(key: tuple[int, int], counter: Words) -> Words:

@@ -48,7 +48,7 @@ def accuracy(model: nn.Module, split: Split, *, sigma: float, seed: int, device:
             # A network may write into what it is given, and floats on their own device are the data themselves.
             right[0] += _right(model(clean.clone()), answers)
             right[1] += _right(model(add_noise(clean, sigma, generator)), answers)
-    clean_share, noisy_share = (right.double() / len(split)).tolist()
+    clean_share, noisy_share = (count / len(split) for count in right.tolist())
     return Accuracy(clean_share, noisy_share)
 
 
@@ -67,7 +67,7 @@ def soft_acr(model: nn.Module, split: Split, *, sigma: float, seed: int, device:
     # Spread over the split: the first images of a folder are all of its first class.
     chosen = torch.arange(min(len(split), _IMAGES)) * len(split) // min(len(split), _IMAGES)
     images, labels = split.images[chosen], split.labels[chosen]
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    total = 0.0
     with _evaluated(model):
         for begin in range(0, len(images), EVALUATION_BATCH // _NOISES):
             part = slice(begin, begin + EVALUATION_BATCH // _NOISES)
@@ -75,9 +75,10 @@ def soft_acr(model: nn.Module, split: Split, *, sigma: float, seed: int, device:
             noisy = draw(clean, _NOISES, sigma, generator).add_(repeated(clean, _NOISES))
             mean = log_mean(log_softmaxes(model(noisy), _NOISES)).exp()
             own = mean.gather(1, answers[:, None])[:, 0].nan_to_num(0.0)
-            radius = torch.special.ndtri(own.clamp(0.5, _MOST).double())
-            total += torch.where(mean.argmax(1) == answers, radius, 0.0).sum()
-    return sigma * float(total) / len(images)
+            # On the host: a GPU of Apple's has no float64.
+            radius = torch.special.ndtri(own.clamp(0.5, _MOST).cpu().double())
+            total += float(torch.where(mean.argmax(1).cpu() == labels[part].cpu(), radius, 0.0).sum())
+    return sigma * total / len(images)
 
 
 @contextmanager

@@ -21,10 +21,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from rsuq_cli.datasets.dataset import Dataset, Split, pixels
 from rsuq_cli.errors import BadInput
 from rsuq_cli.fingerprint import Fingerprint
+from rsuq_cli.sampling.device import is_out_of_memory, tf32
 from rsuq_cli.training.augment import augment
 from rsuq_cli.training.evaluation import accuracy, epoch_seed, evaluation_of, soft_acr
 from rsuq_cli.training.objectives.base import IMAGES, Batch, Data
 from rsuq_cli.training.objectives.registry import objective_named
+from rsuq_cli.training.pooling import OrderedPooling
 from rsuq_cli.training.resume import EpochRecord, ResumeState, fingerprint, load_state, save_state
 from rsuq_cli.training.settings import TrainSettings, learning_rate
 
@@ -86,7 +88,9 @@ def train(
             return _Trainer(model, dataset, split, evaluation, settings, device, network).run(
                 on_epoch, on_step, resume_file
             )
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise BadInput(
             f"out of memory on {device} at a batch size of {settings.batch_size}", "give a smaller --batch-size"
         ) from error
@@ -188,7 +192,10 @@ class _Trainer:
         self.optimizer.load_state_dict(state.optimizer)
         if self.average is not None and state.average is not None:
             self.average.load_state_dict(state.average)
-        self.memory |= {name: kept.to(self.device) for name, kept in (state.memory or {}).items()}
+        # Numbers stay on the host: a GPU of Apple's has no float64.
+        self.memory |= {
+            name: kept.to(self.device) if kept.dim() else kept for name, kept in (state.memory or {}).items()
+        }
         return list(state.history), ""
 
     def _epoch(self, epoch: int, on_step: Callable[[StepProgress], None] | None) -> EpochRecord:
@@ -249,13 +256,15 @@ def _splits(dataset: Dataset) -> tuple[Split, Split]:
 
 @contextlib.contextmanager
 def _precision(settings: TrainSettings, device: torch.device) -> Iterator[None]:
-    """Makes convolutions on CUDA repeatable and sets whether they may use TF32; restores what was there before."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
-    if device.type == "cuda":
-        matmul.allow_tf32 = cudnn.allow_tf32 = settings.precision != "fp32"
-        cudnn.benchmark, cudnn.deterministic = False, True
-    try:
+    """Makes convolutions and pooling on CUDA repeatable, sets whether TF32 may be used, and restores what was there."""
+    if device.type != "cuda":
         yield
+        return
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = False, True
+    try:
+        with tf32(allowed=settings.precision != "fp32"), OrderedPooling():
+            yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
+        cudnn.benchmark, cudnn.deterministic = before

@@ -8,6 +8,8 @@ from torch import nn
 
 from rsuq_cli.auditing.attack import Attacker, Ball
 from rsuq_cli.auditing.statement import GUARANTEES, Guarantee, Statement
+from rsuq_cli.errors import RunIncomplete
+from rsuq_cli.uncertainty.predictor import Predictor
 
 SIGMA = 0.25
 SHAPE = (1, 4, 4)
@@ -93,3 +95,36 @@ def test_on_the_grid_points_are_8_bit_images(radius: float) -> None:
     assert found.distance <= radius
     if radius > 0.04:
         assert found.distance > 0.5 * min(radius, 1.0)
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_a_full_memory_has_the_same_gradient_in_parts(views: int) -> None:
+    class Full(HalfSpace):
+        most = 10**9
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) > self.most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(x)
+
+    ball = Ball(Full().image(0.4), Statement("cc", "majority", 0), 0.4)
+    found = []
+    for most in (10**9, 40):
+        model = Full()
+        model.most = most
+        attack = Attacker(
+            model, sigma=SIGMA, measure="confidence", threshold=0.3, device=torch.device("cpu"),
+            predictor=Predictor(views=views),
+        )  # fmt: skip
+        found.append(attack.worst(ball, "both", 4, seed=0))
+        assert (attack._rows == 32) == (most == 40)
+    torch.testing.assert_close(found[0].point, found[1].point, rtol=0, atol=1e-5)
+
+
+def test_a_memory_that_is_full_for_the_smallest_part_ends_the_audit() -> None:
+    class Never(HalfSpace):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(RunIncomplete, match="out of memory even with a batch of 32"):
+        attacker(Never()).worst(Ball(torch.rand(SHAPE), Statement("cc", "majority", 0), 0.1), "random", 1, seed=0)

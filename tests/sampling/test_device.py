@@ -72,6 +72,13 @@ def test_an_unknown_device_is_refused_with_the_known_ones(name: str) -> None:
     assert "auto, cpu, cuda" in caught.value.hint
 
 
+@pytest.mark.usefixtures("two_gpus")
+def test_a_list_is_refused_where_there_is_room_for_one() -> None:
+    with pytest.raises(BadInput, match="--device cuda:0,cuda:1 lists several, and this runs on one") as caught:
+        resolve_device("cuda:0,cuda:1")
+    assert caught.value.hint == "name one of them"
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_gpu_has_every_precision(precision: str) -> None:
     assert check_precision(precision, torch.device("cuda")) == precision
@@ -105,13 +112,20 @@ b = torch.backends
 def now():
     return [b.fp32_precision, b.cuda.matmul.fp32_precision, b.cudnn.fp32_precision, b.cudnn.conv.fp32_precision]
 from rsuq_cli.sampling.device import inference
+from rsuq_cli.training.loop import _precision
+from rsuq_cli.training.settings import TrainSettings
+def training(precision):
+    return _precision(TrainSettings(sigma=0.5, epochs=1, precision=precision), torch.device("cuda"))
+def sampling(precision):
+    return inference(torch.device("cpu"), precision)
 before = now()
-for precision in ("fp32", "tf32", "bf16"):
-    with inference(torch.device("cpu"), precision):
-        for found in (b.cuda.matmul.fp32_precision, b.cudnn.conv.fp32_precision):
-            assert (found == "tf32") == (precision == "tf32"), (precision, found)
-            assert found != "none", "what others set would decide"
-    assert now() == before, (before, now())
+for within, using in ((sampling, ("tf32",)), (training, ("tf32", "bf16"))):
+    for precision in ("fp32", "tf32", "bf16"):
+        with within(precision):
+            for found in (b.cuda.matmul.fp32_precision, b.cudnn.conv.fp32_precision):
+                assert (found == "tf32") == (precision in using), (within, precision, found)
+                assert found != "none", "what others set would decide"
+        assert now() == before, (before, now())
 """
 
 

@@ -47,7 +47,7 @@ def test_it_is_the_function_of_plain_integers(key: tuple[int, int], counter: Fou
 @given(
     seed=st.integers(0, 2**63 - 1),
     jobs=st.lists(
-        st.tuples(st.sampled_from(Stream), st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 4), st.integers(1, 4)),
+        st.tuples(st.sampled_from(Stream), st.integers(0, 2**63 - 1), st.integers(0, 2**31 - 4), st.integers(1, 4)),
         min_size=1, max_size=4,
     ),
     groups=st.integers(1, 3),
@@ -72,11 +72,11 @@ def test_the_words_of_a_row_are_those_of_its_sample(
     "beyond",
     [
         Copies(Stream.ESTIMATION, 0, 2**31 - 3, 4),
-        Copies(Stream.ESTIMATION, 2**31, 0, 1),
+        Copies(Stream.ESTIMATION, 2**63, 0, 1),
         Copies(Stream.ESTIMATION, -1, 0, 1),
     ],
 )
 def test_what_no_counter_has_room_for_is_refused(beyond: Copies) -> None:
-    rows_of([beyond._replace(start=2**31 - 4, size=4, input_index=2**31 - 1)])  # the last that there is room for
+    rows_of([beyond._replace(start=2**31 - 4, size=4, input_index=2**63 - 1)])  # the last that there is room for
     with pytest.raises(BadInput, match=r"beyond the noise of a seed"):
         rows_of([beyond])

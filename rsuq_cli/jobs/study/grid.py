@@ -167,7 +167,7 @@ def _training(
         parameters=objective.set,
         seed=place.seed,
         checkpoint_dir=around.checkpoint_dir,
-        machine=around.machine._replace(batch_size=None, workers=1),
+        machine=around.machine._replace(device=around.machine.device.split(",")[0], batch_size=None, workers=1),
     )
 
 
