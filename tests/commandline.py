@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -15,9 +16,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import typer.testing
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from rsuq_cli.app import app
+
+# A process builds its commands once, and so do the tests: of every call, that took longer than most of what is tested.
+setattr(typer.testing, "_get_command", functools.cache(get_command))  # noqa: B010
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # Long enough for a loaded machine to import torch and train a little; a test that waits for it has failed.
