@@ -85,7 +85,7 @@ def train(
     """
     from rsuq_cli.console import Reporter
     from rsuq_cli.jobs.ensemble import train_members, training_of_members
-    from rsuq_cli.jobs.train import TrainRequest
+    from rsuq_cli.jobs.training.request import TrainRequest
     from rsuq_cli.reports.checkpoints import checkpoint_table
     from rsuq_cli.results.names import Labels
     from rsuq_cli.run.network.preprocessing import with_noise_at
@@ -115,7 +115,7 @@ def train(
     )
     requests = training_of_members(request, ensemble)
     if dry_run:
-        from rsuq_cli.jobs.train_plan import train_plan
+        from rsuq_cli.jobs.training.plan import train_plan
         from rsuq_cli.reports.plan import train_plan_sheet
 
         train_plan_sheet(train_plan(requests, db, Reporter())).print(format)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rsuq_cli.errors import BadInput
-from rsuq_cli.jobs.origin import Origin, origin_of_weights
-from rsuq_cli.jobs.train import TrainOutcome, TrainRequest, train_run
+from rsuq_cli.jobs.training.origin import Origin, origin_of_weights
+from rsuq_cli.jobs.training.request import TrainOutcome, TrainRequest
+from rsuq_cli.jobs.training.run import train_run
 from rsuq_cli.models.member import Member
 from rsuq_cli.run.record import masks_of
 from rsuq_cli.run.request import Sources

@@ -16,7 +16,7 @@ from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
 from rsuq_cli.files import check_output, new_file
-from rsuq_cli.jobs.train import default_checkpoint_dir
+from rsuq_cli.jobs.training.ready import default_checkpoint_dir
 from rsuq_cli.models.checkpoints import (
     CheckpointMetadata,
     as_safetensors,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rsuq_cli.datasets.names import without
 from rsuq_cli.jobs.ood.request import OodRequest
-from rsuq_cli.jobs.train import TrainRequest, train_run
+from rsuq_cli.jobs.training.request import TrainRequest
+from rsuq_cli.jobs.training.run import train_run
 from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 from rsuq_cli.run.watcher import Watcher
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rsuq_cli.console import Column, Table, number_text, percent_text
 
 if TYPE_CHECKING:
-    from rsuq_cli.jobs.train import TrainOutcome
+    from rsuq_cli.jobs.training.request import TrainOutcome
 
 
 def checkpoint_table(outcomes: Sequence[TrainOutcome]) -> Table:

@@ -13,7 +13,7 @@ from rsuq_cli.run.durations import duration_text
 if TYPE_CHECKING:
     from rsuq_cli.jobs.certify_plan import CertifyPlan
     from rsuq_cli.jobs.ood.plan import OodPlan
-    from rsuq_cli.jobs.train_plan import TrainPlan
+    from rsuq_cli.jobs.training.plan import TrainPlan
 
 # Settings whose own names are abbreviations.
 _TRAINING = {"sigma": "σ", "amp": "mixed precision"}

@@ -151,7 +151,7 @@ def test_what_a_step_costs_is_said_beforehand() -> None:
 def test_train_says_how_far_an_interrupted_one_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("train", "--model", "mlp", "--epochs", 3)
     with monkeypatch.context() as interrupting:
-        interrupting.setattr("rsuq_cli.jobs.train.save_checkpoint", _interrupt)
+        interrupting.setattr("rsuq_cli.jobs.training.run.save_checkpoint", _interrupt)
         assert rsuq(*flags).exit_code == 130
     before = snapshot(place.root)
     plan = rsuq(*flags, "--dry-run", "--format", "json").json

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsuq_cli.jobs.train.default_epochs", lambda model, dataset: 4)
+    monkeypatch.setattr("rsuq_cli.jobs.training.ready.default_epochs", lambda model, dataset: 4)
 
 
 def test_it_trains_certifies_and_says_what_it_means(place: Place) -> None:
@@ -37,7 +37,7 @@ def test_again_it_shows_what_is_there_with_its_words_broken_between_words(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = rsuq("quickstart", "--n", 200, "--limit", 20)
-    monkeypatch.setattr("rsuq_cli.jobs.train.train", None)
+    monkeypatch.setattr("rsuq_cli.jobs.training.run.train", None)
     monkeypatch.setattr("rsuq_cli.sampling.engine.Engine.sample", None)
     again = rsuq("quickstart", "--n", 200, "--limit", 20)
     assert again.stdout == first.stdout

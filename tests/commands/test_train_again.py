@@ -42,7 +42,7 @@ def forget(database: Path, *names: str) -> None:
 def test_the_same_command_shows_what_it_has(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train(*MLP)
     before = snapshot(place.work)
-    monkeypatch.setattr("rsuq_cli.jobs.train.train", None)
+    monkeypatch.setattr("rsuq_cli.jobs.training.run.train", None)
     again = train(*MLP)
     assert again.stdout == first.stdout
     assert again.stderr.splitlines() == [f"{SHOWN} (--fresh trains anew)"]

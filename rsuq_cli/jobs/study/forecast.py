@@ -17,7 +17,7 @@ from rsuq_cli.errors import RsuqError
 from rsuq_cli.jobs.certify_plan import CertifyPlan, added_bytes, certify_plan
 from rsuq_cli.jobs.ood.plan import ood_plan
 from rsuq_cli.jobs.study.grid import Cell, Place, Sampling
-from rsuq_cli.jobs.train_plan import TrainPlan, train_plan
+from rsuq_cli.jobs.training.plan import TrainPlan, train_plan
 from rsuq_cli.models.custom import is_custom, load_factory
 from rsuq_cli.models.library import from_library
 from rsuq_cli.models.spec import is_library

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from rsuq_cli.errors import BadInput, RsuqError, nearest
 from rsuq_cli.jobs.ood.request import OodRequest
 from rsuq_cli.jobs.study.plan import CertifyTable, Match, Network, Objective, OodTable, Plan, TrainTable
-from rsuq_cli.jobs.train import TrainRequest
+from rsuq_cli.jobs.training.request import TrainRequest
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.zoo import NAMES, unknown_model

@@ -21,7 +21,7 @@ from rsuq_cli.jobs.ood.run import ood_run
 from rsuq_cli.jobs.study.grid import Cell, Place, Sampling
 from rsuq_cli.jobs.study.plan import Plan
 from rsuq_cli.jobs.study.progress import Progress
-from rsuq_cli.jobs.train import train_run
+from rsuq_cli.jobs.training.run import train_run
 from rsuq_cli.results.database import open_for_writing
 from rsuq_cli.results.studies import Member, add_member, keep_only, keep_study
 from rsuq_cli.run.watcher import Watcher

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rsuq_cli.jobs.train import TrainRequest, prepared
-from rsuq_cli.jobs.trained import Trained, trained_already
+from rsuq_cli.jobs.training.already import Trained, trained_already
+from rsuq_cli.jobs.training.ready import prepared
+from rsuq_cli.jobs.training.request import TrainRequest
 from rsuq_cli.results.checkpoints import list_checkpoints
 from rsuq_cli.results.database import open_for_lookup
 from rsuq_cli.run.watcher import Watcher
