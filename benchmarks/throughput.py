@@ -5,7 +5,8 @@
 All variants alternate within one run, one at a time, and are compared by ratio; the table has medians over the repeats
 with their range. Needs torch, numpy and scipy only.
 
-(a) textbook: one input at a time, x.repeat, randn_like, eager float32, argmax, counts on the host after every batch
+(a) textbook: one input at a time, x.repeat, randn_like, eager float32 (tf32 where that is the engine's), argmax, counts
+    on the host after every batch
 (b) textbook with entropy and softmax scored on the host, as uncertainty-aware peers do
 (c) our engine with plain votes
 (d) our engine with every one-pass measure counted into class by bin evidence
@@ -34,7 +35,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from rsuq_cli.models.zoo import build
-from rsuq_cli.sampling.device import inference, resolve_device
+from rsuq_cli.sampling.device import Precision, check_precision, inference, resolve_device, tf32
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Stretch, Task, pack, samples_in
@@ -110,13 +111,14 @@ def model_and_images(case: Case, device: torch.device) -> tuple[nn.Module, torch
     return model, (torch.rand(case.inputs, *case.shape) * 255).byte()
 
 
-def textbook_process(case: Case, device: torch.device, orders: Connection) -> None:
+def textbook_process(case: Case, device: torch.device, precision: Precision, orders: Connection) -> None:
     """Runs (a) for False and (b) for True, and answers with the seconds; ends for None."""
     model, images = model_and_images(case, device)
-    while (scored := orders.recv()) is not None:
-        started = time.perf_counter()
-        textbook(case, model, images, device, scored=scored)
-        orders.send(time.perf_counter() - started)
+    with tf32(allowed=precision == "tf32"):
+        while (scored := orders.recv()) is not None:
+            started = time.perf_counter()
+            textbook(case, model, images, device, scored=scored)
+            orders.send(time.perf_counter() - started)
 
 
 class Bench:
@@ -126,7 +128,7 @@ class Bench:
         self.case, self.device = case, device
         context = multiprocessing.get_context("spawn")
         self.orders, theirs = context.Pipe()
-        context.Process(target=textbook_process, args=(case, device, theirs), daemon=True).start()
+        context.Process(target=textbook_process, args=(case, device, args.precision, theirs), daemon=True).start()
         self.plain, self.images = model_and_images(case, device)
         self.engine = Engine(
             self.plain, shape=case.shape, num_classes=case.classes, sigma=SIGMA, seed=0, device=device,
@@ -172,7 +174,7 @@ class Bench:
             "c": lambda: seconds_of(self.votes),
             "d": lambda: seconds_of(self.evidence),
             "e": lambda: seconds_of(self.bare),
-            "m": lambda: seconds_of(lambda: textbook(self.case, self.plain, self.images, self.device, scored=False)),
+            "m": lambda: seconds_of(self.textbook_here),
         }
         total = self.case.inputs * self.case.n
         # (e) runs whole batches only: it is counted by the rows that it really passes.
@@ -187,6 +189,11 @@ class Bench:
         self.orders.send(None)
         return rates
 
+    def textbook_here(self) -> None:
+        """(m)."""
+        with tf32(allowed=self.engine.precision == "tf32"):
+            textbook(self.case, self.plain, self.images, self.device, scored=False)
+
     def ordered(self, *, scored: bool) -> float:
         """Returns the seconds that (a) or (b) took in its own process."""
         self.orders.send(scored)
@@ -194,24 +201,30 @@ class Bench:
         return seconds
 
     def roofline(self) -> dict[str, float]:
-        """Returns counted work of a sample, the chip's measured rates, and the samples per second that they allow."""
+        """Returns counted work of a sample, the chip's measured rates, and the samples per second that they allow.
+
+        Work is that of convolutions and linear layers, all else being fused with them at best, and bytes are what they
+        read and write in the engine's precision; the rate is that of a matrix product in it.
+        """
         rows = self.engine.batch_size
         fixed = torch.rand(rows, *self.case.shape, device=self.device)
+        precision = self.engine.precision
+        size = 2 if precision == "bf16" else 4
         moved = 0
 
         def count(_: nn.Module, inputs: object, output: object) -> None:
             nonlocal moved
             tensors = [t for t in (*inputs, output) if isinstance(t, torch.Tensor)]  # type: ignore[misc]
-            moved += sum(t.numel() * t.element_size() for t in tensors)
+            moved += sum(t.numel() * size for t in tensors)
 
-        leaves = [m for m in self.plain.modules() if not list(m.children())]
+        leaves = [m for m in self.plain.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
         hooks = [leaf.register_forward_hook(count) for leaf in leaves]
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             self.plain(fixed)
         for hook in hooks:
             hook.remove()
         flops, moved_bytes = counter.get_total_flops() / rows, moved / rows
-        matrix, copy = matrix_rate(self.device), copy_rate(self.device)
+        matrix, copy = matrix_rate(self.device, precision), copy_rate(self.device)
         return {
             "flops": flops,
             "bytes": moved_bytes,
@@ -242,11 +255,13 @@ def _rate(work: float, run: Callable[[], object], device: torch.device) -> float
     return work / statistics.median(times[1:])
 
 
-def matrix_rate(device: torch.device) -> float:
-    """Returns floating-point operations per second of a large float32 matrix product."""
+def matrix_rate(device: torch.device, precision: Precision) -> float:
+    """Returns floating-point operations per second of a large matrix product in a precision."""
     size = 8192 if device.type == "cuda" else 1536
-    a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
-    return _rate(2.0 * size**3, lambda: a @ b, device)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    with tf32(allowed=precision == "tf32"):
+        return _rate(2.0 * size**3, lambda: a @ b, device)
 
 
 def copy_rate(device: torch.device) -> float:
@@ -278,6 +293,7 @@ def main() -> None:
     parser.add_argument("--json")
     args = parser.parse_args()
     device = resolve_device(args.device)
+    args.precision = check_precision(args.precision, device)
     machine = f"{platform.processor() or platform.machine()}, {device}, {torch.get_num_threads()} threads"
     print(f"{machine}, torch {torch.__version__}, {args.precision}, {args.repeats} repeats")
     print("samples per second, median (range)")

@@ -159,6 +159,25 @@ def nothing_waits_while_an_input_is_sampled() -> str:
 
 
 @check
+def a_report_waits_for_its_own_batch_only() -> str:
+    """On one stream a copy waits for all that was launched before it: it has to be launched before the next batch."""
+    with Pretend() as gpu:
+        steps = engine(network()).sample(pictures(40), range(40), EDGES, n0=28, n=100)
+        wrong: list[object] = []
+        next(steps), next(steps)
+        for _ in range(3):
+            before = len(gpu.record.log)
+            found = next(steps)
+            assert len(found) == 2, "every step reports the inputs of the one before"
+            kept = [torch.from_numpy(one.histograms["entropy"].estimation) for one in found]
+            wrong += ["evidence lies in pinned memory"] * sum(map(gpu.in_pinned, kept))
+            now = gpu.record.log[before:]
+            wrong += [one for one in now if one.kind == "wait" or (one.kind == "event" and one.behind > before)]
+            assert [one.kind for one in now].count("event") == 1
+        return f"{wrong}" if wrong else ""
+
+
+@check
 def noise_takes_as_many_launches_for_many_inputs_as_for_one() -> str:
     found = []
     for inputs, n in ((1, 250), (50, 5)):

@@ -147,11 +147,12 @@ class Operations:
             return
         host = source if here.type == "cpu" else target
         # A copy to the host that is made for it lies in usual memory, and is not there yet where it does not wait.
-        pinned = host is not None and (host.data_ptr() in self.pinned or self._in_pinned(host))
+        pinned = host is not None and (host.data_ptr() in self.pinned or self.in_pinned(host))
         direction = "copy to the device" if there.type == "cuda" else "copy to the host"
         self.record.add("wait" if waits or not pinned else "copy", direction)
 
-    def _in_pinned(self, tensor: torch.Tensor) -> bool:
+    def in_pinned(self, tensor: torch.Tensor) -> bool:
+        """Returns whether a tensor lies in pinned memory, or in a part of it."""
         at = tensor.data_ptr()
         return any(start <= at < start + whole_.nbytes for start, whole_ in self.pinned.items())
 

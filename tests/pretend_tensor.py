@@ -57,7 +57,8 @@ def line_of_package() -> str:
     """Returns the file, line and function of the package that is running."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame:
-        if "rsuq_cli" in frame.f_code.co_filename:
+        # A mode for torch's functions stands between a line and what it calls.
+        if "rsuq_cli" in frame.f_code.co_filename and frame.f_code.co_name != "__torch_function__":
             return f"{frame.f_code.co_filename.split('rsuq_cli/')[-1]}:{frame.f_lineno} {frame.f_code.co_name}"
         frame = frame.f_back
     return "elsewhere"

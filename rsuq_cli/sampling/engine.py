@@ -187,6 +187,7 @@ class Engine:
                 tally = Tally(batch, bins, tally)
                 for outcome in self._run(images, indices, batch, bins.measures):
                     tally.add(outcome.batch, outcome.scores)
+                tally.settle()
                 # A GPU goes on with the next batch while the host reads the last one; a CPU has nothing to overlap.
                 ready, waiting = (tally, None) if self.device.type == "cpu" else (waiting, tally)
                 done = ready.report() if ready else []

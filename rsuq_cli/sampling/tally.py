@@ -13,6 +13,7 @@ import torch
 
 from rsuq_cli.certificates.evidence import SUM_UNIT, Histogram, MeasureEdges, Sums, Unanswered
 from rsuq_cli.sampling.device import sent
+from rsuq_cli.sampling.landing import Landing
 from rsuq_cli.sampling.noise import Stream
 from rsuq_cli.sampling.packing import Piece
 from rsuq_cli.uncertainty.measures import in_order
@@ -68,6 +69,7 @@ class Tally:
         self.finished = list(ends.values())
         self.slots = {task: slot for slot, task in enumerate(ends)}
         self.bins = bins
+        self._landing: Landing | None = None
         # One slot more than there are tasks takes the padding of a batch that is not full.
         slots, streams, device = len(ends) + 1, len(STREAMS), bins.table.device
         measures, width = bins.table.shape
@@ -99,14 +101,29 @@ class Tally:
         units = (exact.clamp(-_LARGEST, _LARGEST) / SUM_UNIT).round().to(torch.int64)
         self.sums.view(-1, self.sums.shape[-1]).index_add_(0, slot, units)
 
-    def report(self) -> list[Counted]:
-        """Returns the finished tasks, copied to the host in one go."""
+    def settle(self) -> None:
+        """Starts to copy the finished tasks to the host, all samples of the batch being counted.
+
+        On CUDA it does not wait; elsewhere a copy does, so it is `report` that copies.
+        """
+        if self.counts.device.type == "cuda":
+            self._land()
+
+    def _land(self) -> Landing | None:
         slots = [slot for slot, done in enumerate(self.finished) if done]
-        if not slots:
+        if slots and self._landing is None:
+            at = sent(torch.tensor(slots), self.counts.device)
+            self._landing = Landing([part.index_select(0, at) for part in (self.counts, self.sums, self.unanswered)])
+        return self._landing
+
+    def report(self) -> list[Counted]:
+        """Returns the finished tasks."""
+        landing = self._land()
+        if landing is None:
             return []
-        counts = self.counts[slots].cpu().numpy()
-        sums = self.sums[slots].cpu().numpy()
-        unanswered = [Unanswered(*counts) for counts in self.unanswered[slots].tolist()]
+        slots = [slot for slot, done in enumerate(self.finished) if done]
+        counts, sums, silent = landing.arrays()
+        unanswered = [Unanswered(*both) for both in silent.tolist()]
         measures, sizes = self.bins.measures, self.bins.sizes
         return [
             Counted(
