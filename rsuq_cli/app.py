@@ -18,6 +18,7 @@ from rsuq_cli.commands import (
     certify,
     db,
     exporting,
+    fit_rejecter,
     importing,
     models,
     ood,
@@ -89,6 +90,9 @@ app.command(
 app.command("train", rich_help_panel=BEGIN, short_help="Train a classifier under noise, and keep its checkpoint.")(
     train.train
 )
+app.command(
+    "fit-rejecter", rich_help_panel=BEGIN, short_help="Fit what rejects noise samples, for certify --rejecter."
+)(fit_rejecter.fit_rejecter)
 app.command("certify", rich_help_panel=BEGIN, short_help="Certify the radii of every input, and keep the evidence.")(
     certify.certify
 )

@@ -55,7 +55,8 @@ FLOOR_PLAN = {
     "training": Room(
         "certificates.bounds datasets.dataset models.checkpoints models.statistics sampling.device uncertainty errors "
         "fingerprint",
-        "numpy torch",
+        "numpy scipy torch",
+        inside="sklearn",
     ),
     "auditing": Room("certificates uncertainty datasets.dataset sampling.device errors", "numpy scipy torch"),
     # the database: no torch, no rich

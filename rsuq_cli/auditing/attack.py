@@ -22,6 +22,7 @@ from rsuq_cli.datasets.dataset import pixels
 from rsuq_cli.sampling.device import smaller_batch
 from rsuq_cli.uncertainty.forms import Outputs, form_of
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
+from rsuq_cli.uncertainty.rejecter import Rejecter
 from rsuq_cli.uncertainty.scores import scores
 from rsuq_cli.uncertainty.views import passes_of
 
@@ -66,12 +67,13 @@ class Attacker:
     def __init__(
         self, model: nn.Module, *, sigma: float, measure: str, threshold: float, device: torch.device,
         samples: int = 128, on_grid: bool = False, predictor: Predictor = PLAIN,
+        rejecter: Rejecter | None = None,
     ) -> None:  # fmt: skip
         self.model, self.sigma, self.device = model, sigma, device
         self.measure, self.threshold = measure, threshold
         self.samples, self.on_grid = samples, on_grid
         self._rows = 4 * samples  # in a pass; fewer once the device's memory has been full
-        self._soft_measure, self.predictor = form_of(measure).soft, predictor
+        self._soft_measure, self.predictor, self.rejecter = form_of(measure).soft, predictor, rejecter
 
     def worst(self, ball: Ball, attack: Literal["pgd", "random", "both"], steps: int, seed: int) -> Candidate:
         """Returns the worst point that the attack finds in so many steps; the same for the same seed.
@@ -193,10 +195,11 @@ class Attacker:
     def _sampled(self, noisy: torch.Tensor) -> _Sampled:
         passes = self._passes(noisy)
         with torch.no_grad():
-            found = scores(passes, (self.measure,), self.predictor.decide)
+            found = scores(passes, (self.measure,), self.predictor.decide, self.rejecter)
             certain = found.answered & (found.values[0] <= self.threshold)
         answered = found.answered
-        outputs = Outputs(passes.masked_fill(~answered[:, None, None], 0.0), self.predictor.decide)
+        filled = passes.masked_fill(~answered[:, None, None], 0.0)
+        outputs = Outputs(filled, self.predictor.decide, self.rejecter)
         lead = _lead(outputs.deciding)
         soft_votes = torch.sigmoid(lead / _scale(lead)) * answered[:, None]
         soft_certain = torch.ones_like(lead[:, 0])

@@ -52,6 +52,7 @@ def certify(
     members: options.Members = None,
     mc_dropout: options.McDropout = None,
     passes: options.Passes = None,
+    rejecter: options.Rejecter = None,
     decide: options.Decide = None,
     coverage: options.Coverages = None,
     threshold: options.Threshold = None,
@@ -138,7 +139,7 @@ def certify(
         pretrained=pretrained,
     )
     sources = with_noise_at(sources, noise_at)
-    sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide), seed, db)
+    sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide, rejecter), seed, db)
     request = CertifyRequest(
         sources=sources,
         sigma=sigma,

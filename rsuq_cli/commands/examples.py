@@ -33,6 +33,12 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("your own images and network", "rsuq train --model net.py:make --dataset folder:photos --sigma 0.5"),
         Example("two digits left out, to come back as out-of-distribution", "rsuq train --hold-out-classes 8,9"),
     ),
+    "fit-rejecter": (
+        Example("for the newest network of the digits", "rsuq fit-rejecter"),
+        Example("one that costs at most 5 % of the CC radius", "rsuq fit-rejecter --max-cc-cost 0.05"),
+        Example("one that sees the mirror image, too",
+                "rsuq fit-rejecter --model resnet20 --dataset cifar10 --views 2"),
+    ),
     "certify": (
         Example("as the literature does: every 20th input, 100,000 samples",
                 "rsuq certify --model resnet20 --dataset cifar10 --preset paper"),

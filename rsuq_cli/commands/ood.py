@@ -53,6 +53,7 @@ def ood(
     members: options.Members = None,
     mc_dropout: options.McDropout = None,
     passes: options.Passes = None,
+    rejecter: options.Rejecter = None,
     decide: options.Decide = None,
     coverage: options.Coverage = None,
     threshold: options.Threshold = None,
@@ -111,7 +112,7 @@ def ood(
     if run is not None:
         chosen = {
             "--checkpoint": checkpoint, "--objective": objective, "--members": members, "--mc-dropout": mc_dropout,
-            "--passes": passes, "--noise-at": None if noise_at == "data" else noise_at,
+            "--passes": passes, "--rejecter": rejecter, "--noise-at": None if noise_at == "data" else noise_at,
         }  # fmt: skip
         for flag, value in chosen.items():
             if value is not None:
@@ -126,11 +127,12 @@ def ood(
         normalise, given_statistics(mean, std), settings.get("assumed"),
         settings["untrained"], settings["factory_file"], classes_renamed, settings.get("recorded_classes"),
         checkpoint, objective, settings.get("members", ()), settings["pretrained"], settings.get("monte_carlo"),
+        settings.get("rejecter"),
     )  # fmt: skip
     sources = with_noise_at(sources, noise_at)
     predictor = settings.get("predictor")
     if predictor is None:
-        sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide), seed, db)
+        sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide, rejecter), seed, db)
     certify = CertifyRequest(
         sources=sources,
         sigma=settings["sigma"],

@@ -171,6 +171,13 @@ McDropout = Annotated[
 Passes = Annotated[
     int | None, reading("--passes", metavar="N", help="Masks for every sample with --mc-dropout.", show_default="8")
 ]
+Rejecter = Annotated[
+    str | None,
+    reading(
+        "--rejecter", metavar="ID|FILE", help="What rsuq fit-rejecter fitted; its measure is called rejecter.",
+        show_default="none",
+    ),
+]  # fmt: skip
 Decide = Annotated[
     str | None,
     reading(

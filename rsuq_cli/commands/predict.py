@@ -14,7 +14,7 @@ from rsuq_cli.uncertainty.measures import MEASURES
 # Flags that a run has settled.
 _SETTLED = (
     "model", "checkpoint", "objective", "untrained", "pretrained", "noise_at", "classes_renamed", "sigma", "dataset",
-    "uncertainty", "views", "members", "mc_dropout", "passes", "decide", "coverage", "threshold", "rule",
+    "uncertainty", "views", "members", "mc_dropout", "passes", "rejecter", "decide", "coverage", "threshold", "rule",
     "competitors", "n0", "n", "alpha", "family_wise", "split", "seed", "noise", "image_size", "precision",
     "normalise", "mean", "std",
 )  # fmt: skip
@@ -61,6 +61,7 @@ def predict(
     members: options.Members = None,
     mc_dropout: options.McDropout = None,
     passes: options.Passes = None,
+    rejecter: options.Rejecter = None,
     decide: options.Decide = None,
     coverage: options.Coverage = None,
     threshold: options.Threshold = None,
@@ -125,7 +126,7 @@ def predict(
             pretrained=pretrained,
         )
         sources = with_noise_at(sources, noise_at)
-        sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide), seed, db)
+        sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide, rejecter), seed, db)
         settings = CertifyRequest(
             sources=sources,
             sigma=sigma,

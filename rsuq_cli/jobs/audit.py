@@ -227,7 +227,7 @@ class _Audit:
         attacker = Attacker(
             self.opened.model.module.to(engine.device), sigma=self.opened.run.sigma, measure=self.scoring["measure"],
             threshold=self._threshold, device=engine.device, on_grid=self.opened.on_grid,
-            predictor=engine.predictor,
+            predictor=engine.predictor, rejecter=engine.rejecter,
         )  # fmt: skip
         for first in range(0, len(targets), _GROUP):
             group, started = targets[first : first + _GROUP], time.monotonic()

@@ -15,10 +15,18 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.training.origin import Origin, origin_of_weights
 from rsuq_cli.jobs.training.request import TrainOutcome, TrainRequest
 from rsuq_cli.jobs.training.run import train_run
+from rsuq_cli.models.checkpoints import sha256_of
 from rsuq_cli.models.member import Member
+from rsuq_cli.models.rejecter_file import RejecterFile
+from rsuq_cli.results.checkpoints import checkpoint_by_number
+from rsuq_cli.results.database import open_for_lookup
+from rsuq_cli.results.labels import number_named
+from rsuq_cli.results.names import REJECTER
 from rsuq_cli.run.record import masks_of
+from rsuq_cli.run.rejecter import read_rejecter
 from rsuq_cli.run.request import Sources
 from rsuq_cli.run.watcher import Watcher
+from rsuq_cli.spelling import path_of
 from rsuq_cli.uncertainty.predictor import Decide, Predictor
 
 # Passes under dropout where none are given (Gal and Ghahramani use more where one prediction is all there is).
@@ -52,6 +60,7 @@ class Flags(NamedTuple):
     mc_dropout: float | None
     passes: int | None
     decide: str | None
+    rejecter: str | None = None
 
 
 class Asked(NamedTuple):
@@ -75,7 +84,28 @@ def asked(sources: Sources, flags: Flags, seed: int, database: str | Path | None
         flags.views, flags.decide or usual,  # type: ignore[arg-type]
         tuple(one.sha256 for one in sources.members), flags.mc_dropout, passes,
     )  # fmt: skip
+    if flags.rejecter is not None:
+        place = rejecter_named(flags.rejecter, database)
+        read_rejecter(place)[0].check_asked(predictor)
+        sources, predictor = replace(sources, rejecter=place), replace(predictor, rejecter=place.sha256)
     return Asked(replace(sources, monte_carlo=masks_of(predictor, seed)), predictor)
+
+
+def rejecter_named(named: str, database: str | Path | None) -> RejecterFile:
+    """Returns the file of a fitted rejecter, by its number or name among the checkpoints, or by its path.
+
+    Raises BadInput where there is neither.
+    """
+    file = path_of(named)
+    if file.is_file() and not named.isdecimal():
+        return RejecterFile(file, sha256_of(file))
+    with open_for_lookup(database) as db:
+        if db is None:
+            raise BadInput(f"there is no rejecter {named}", "`rsuq fit-rejecter` fits one")
+        row = checkpoint_by_number(db, number_named(db, "checkpoint", named))
+    if row.objective != REJECTER:
+        raise BadInput(f"checkpoint {row.id} is a network and no rejecter", "`rsuq fit-rejecter` fits one")
+    return RejecterFile(path_of(row.file), row.sha256)
 
 
 def training_of_members(request: TrainRequest, networks: int | None) -> list[TrainRequest]:

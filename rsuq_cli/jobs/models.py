@@ -31,7 +31,7 @@ from rsuq_cli.models.loading import open_model
 from rsuq_cli.models.statistics import Statistics
 from rsuq_cli.models.weights import read_weights
 from rsuq_cli.results.database import open_for_writing
-from rsuq_cli.results.names import NO_LABELS, Labels
+from rsuq_cli.results.names import NO_LABELS, REJECTER, Labels
 from rsuq_cli.results.rows import CheckpointRow, NewCheckpoint
 from rsuq_cli.results.writer import record_checkpoint
 from rsuq_cli.run.configuration import FINGERPRINT
@@ -120,8 +120,12 @@ def import_model(request: ImportRequest, database: str | Path | None, watcher: W
 
 
 def described(checkpoint: CheckpointRow) -> Described:
-    """Returns what the file of a checkpoint says; raises BadInput where it is not there or not the recorded one."""
+    """Returns what the file of a checkpoint says; raises BadInput where it is not there, not the recorded one, or
+    of no network.
+    """
     file = path_of(checkpoint.file)
+    if checkpoint.objective == REJECTER:
+        raise BadInput(f"checkpoint {checkpoint.id} is a rejecter and no network", f"its file is {file}: copy that")
     if not file.exists():
         raise BadInput(f"checkpoint {checkpoint.id} is recorded at {file}, which is not there", "bring the file back")
     if sha256_of(file) != checkpoint.sha256:

@@ -257,12 +257,19 @@ def beside_the_mean(figures: Sequence[Figures]) -> list[str]:
 
     Who rejects by more passes than who decides knows more than the classifier: its gain flatters.
     """
-    rejecting = {one.run_id: one for one in figures if (one.predictor or {}).get("decide") == "single"}
+    rejecting = {one.run_id: one for one in figures if _more_than_decides(one)}
     return [_beside_the_mean(one, figures) for one in rejecting.values()]
 
 
+def _more_than_decides(one: Figures) -> bool:
+    predictor = one.predictor or {}
+    more = predictor.get("views", 1) > 1 or "members" in predictor or "mc_dropout" in predictor
+    return more and predictor["decide"] == "single"
+
+
 def _beside_the_mean(one: Figures, figures: Sequence[Figures]) -> str:
-    wanted = {**(one.predictor or {}), "decide": "mean"}
+    # A rejecter leaves the classifier as it is: the mean certifies what it does, whoever rejects.
+    wanted = {name: value for name, value in (one.predictor or {}).items() if name != "rejecter"} | {"decide": "mean"}
     means = [
         other
         for other in figures

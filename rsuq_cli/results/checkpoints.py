@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import select, text
+from sqlalchemy import or_, select, text
 
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
@@ -45,8 +45,9 @@ def list_checkpoints(
 
 
 def _members(configuration: str) -> list[str]:
-    """Returns the sha256 of the weights of an ensemble's further networks, as a run's configuration holds them."""
-    return list(json.loads(configuration).get("predictor", {}).get("members", ()))
+    """Returns the sha256 of an ensemble's further networks, and of a rejecter, as a run's configuration holds them."""
+    predictor = json.loads(configuration).get("predictor", {})
+    return [*predictor.get("members", ()), *filter(None, [predictor.get("rejecter")])]
 
 
 def checkpoint_by_number(db: Database, number: int) -> CheckpointRow:
@@ -67,7 +68,9 @@ def runs_by_checkpoint(db: Database) -> dict[int, tuple[int, ...]]:
     found: dict[int, tuple[int, ...]] = {}
     with db.read() as connection:
         numbers = {row.sha256: row.id for row in connection.execute(select(_CHECKPOINT.c.sha256, _CHECKPOINT.c.id))}
-        ensembles = select(_RUN.c.id, _RUN.c.configuration).where(_RUN.c.configuration.contains('"members"'))
+        ensembles = select(_RUN.c.id, _RUN.c.configuration).where(
+            or_(_RUN.c.configuration.contains('"members"'), _RUN.c.configuration.contains('"rejecter"'))
+        )
         members = {number: _members(configuration) for number, configuration in connection.execute(ensembles)}
         for checkpoint_id, run_id in connection.execute(select(_RUN.c.checkpoint_id, _RUN.c.id).order_by(_RUN.c.id)):
             further = [numbers[one] for one in members.get(run_id, ()) if one in numbers]

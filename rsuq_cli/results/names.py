@@ -11,6 +11,8 @@ from rsuq_cli.errors import BadInput
 
 # Of a name or a tag: what still has a place in a table.
 MOST_CHARACTERS = 60
+# The objective of what `rsuq fit-rejecter` keeps among the checkpoints, which is no network.
+REJECTER = "rejecter"
 
 
 @dataclass(frozen=True)

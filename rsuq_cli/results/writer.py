@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from rsuq_cli.results.columns import column_values, finite
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.evidence import edges_of, evidence_without_samples, load_edges, load_evidence
+from rsuq_cli.results.names import REJECTER
 from rsuq_cli.results.numbering import next_number
 from rsuq_cli.results.rows import (
     Array,
@@ -102,9 +103,11 @@ def record_checkpoint(db: Database, new: NewCheckpoint, *, renewed: Sequence[str
 
 
 def checkpoints_of_data(db: Database, dataset: str, sigma: float) -> list[CheckpointRow]:
-    """Returns every checkpoint recorded for (dataset, sigma), whatever its model, the newest first."""
+    """Returns every network recorded for (dataset, sigma), whatever its model, the newest first."""
     c = CHECKPOINT.c
-    wanted = select(CHECKPOINT).where(c.dataset == dataset, c.sigma == finite("sigma", sigma))
+    wanted = select(CHECKPOINT).where(
+        c.dataset == dataset, c.sigma == finite("sigma", sigma), c.objective != REJECTER
+    )  # fmt: skip
     with db.read() as connection:
         rows = connection.execute(wanted.order_by(c.created_at.desc(), c.id.desc())).mappings().all()
     return [checkpoint_row(row) for row in rows]

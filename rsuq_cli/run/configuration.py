@@ -23,6 +23,8 @@ MEMBERS = "members"
 DROPOUT_RATES = "dropout_rates"
 # The hashes of the files of further networks that are a user's own, "" for those of the zoo.
 MEMBERS_SOURCE = "members_source_sha256"
+# Where the file of a fitted rejecter was; its hash is the predictor's.
+REJECTER_FILE = "rejecter_file"
 # What made the noise, absent for numpy's streams.
 NOISE_GENERATOR = "noise_generator"
 # Where the source of a user's own network was.
@@ -33,7 +35,9 @@ def hashed_part(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the evidence depends on."""
     # The size of the images is in the data set's name, and what a file holds counts, not where it lies; the usual
     # normalisation was not always recorded.
-    ignored = {IMAGE_SIZE, FACTORY_FILE, MEMBERS} | (set() if tells_apart(configuration) else {NORMALISATION})
+    ignored = {IMAGE_SIZE, FACTORY_FILE, MEMBERS, REJECTER_FILE} | (
+        set() if tells_apart(configuration) else {NORMALISATION}
+    )
     return without(configuration, *ignored)
 
 

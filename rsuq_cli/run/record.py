@@ -19,6 +19,7 @@ from rsuq_cli.models.loading import LoadedModel
 from rsuq_cli.models.member import Member
 from rsuq_cli.models.members import dropout_rates
 from rsuq_cli.models.monte_carlo import MonteCarlo
+from rsuq_cli.models.rejecter_file import RejecterFile
 from rsuq_cli.results.rows import NewRun, RunRow
 from rsuq_cli.run.configuration import (
     CALIBRATION_IMAGES,
@@ -28,6 +29,7 @@ from rsuq_cli.run.configuration import (
     MEMBERS,
     MEMBERS_SOURCE,
     NOISE_GENERATOR,
+    REJECTER_FILE,
     hashed_part,
 )
 from rsuq_cli.run.data import IMAGE_SIZE
@@ -81,6 +83,7 @@ def configuration_of(
         **request.predictor.recorded(),
         **_members(opened),
         **_masked(opened),
+        **({REJECTER_FILE: spelled(opened.rejecter_file.resolve())} if opened.rejecter_file else {}),
         **({FACTORY_FILE: spelled(opened.model.source_file)} if opened.model.source_file else {}),
         **own,
     }
@@ -143,6 +146,12 @@ def members_of(configuration: Mapping[str, Any]) -> tuple[Member, ...]:
         )
         for place, sha256 in zip(places, hashes, strict=True)
     )
+
+
+def rejecter_of(configuration: Mapping[str, Any]) -> RejecterFile | None:
+    """Returns the file of the rejecter of a stored run, None where it had none."""
+    sha256 = predictor_of(configuration).rejecter
+    return None if sha256 is None else RejecterFile(path_of(configuration[REJECTER_FILE]), sha256)
 
 
 def calibration_sha256(dataset: Dataset) -> str:

@@ -25,6 +25,7 @@ from rsuq_cli.datasets.names import parted
 from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.models.member import Member
 from rsuq_cli.models.monte_carlo import MonteCarlo
+from rsuq_cli.models.rejecter_file import RejecterFile
 from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.statistics import Statistics, check_named
 from rsuq_cli.results.names import NO_LABELS, Labels
@@ -51,7 +52,7 @@ class Sources:
     of other names in their order; `recorded_classes` are those of a run that is opened again. `checkpoint` names one by
     its number or name, `objective` takes the newest of those trained for it; `pretrained` takes the weights that the
     library of a model publishes. `members` are further networks, and all of them are asked under dropout as
-    `monte_carlo` says. `NAME@16` is NAME with `image_size` 16.
+    `monte_carlo` says; `rejecter` was fitted to what they say. `NAME@16` is NAME with `image_size` 16.
     Raises BadInput for an unknown normalisation, and where two normalisations or sizes are given.
     """
 
@@ -72,6 +73,7 @@ class Sources:
     members: tuple[Member, ...] = ()
     pretrained: bool = False
     monte_carlo: MonteCarlo | None = None
+    rejecter: RejecterFile | None = None
 
     def __post_init__(self) -> None:
         # Names are kept with results, and a path of any bytes may be in them.

@@ -32,6 +32,7 @@ from rsuq_cli.sampling.grid_noise import GridNoise
 from rsuq_cli.sampling.noise import Perturbation
 from rsuq_cli.sampling.workers import Crew, Sampler, Solo
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
+from rsuq_cli.uncertainty.rejecter import Rejecter
 
 # Floating-point operations that a job must have for compiling to pay back, about ten minutes of two CPU cores or a
 # minute of a GPU. They are counted, not timed: the same job is always decided alike, so that it can be resumed.
@@ -42,7 +43,7 @@ class Sampling(NamedTuple):
     """How a model is sampled; `sigma` in pixel units, `noise` "gaussian" or "grid".
 
     `allowed` is what may be done to the model for speed: of a run that is gone on with, what was done then.
-    `generator` is what made the noise of such a run, where it says so.
+    `generator` is what made the noise of such a run, where it says so. `rejecter` is the one that the predictor names.
     """
 
     sigma: float
@@ -55,6 +56,7 @@ class Sampling(NamedTuple):
     allowed: Preparation | None = None
     predictor: Predictor = PLAIN
     generator: str | None = None
+    rejecter: Rejecter | None = None
 
 
 class Recipe(NamedTuple):
@@ -142,6 +144,7 @@ def _engine(model: LoadedModel, shape: tuple[int, int, int], num_classes: int, s
         model.module, shape=shape, num_classes=num_classes, sigma=sampling.sigma, seed=sampling.seed,
         device=sampling.device, precision=sampling.precision, batch_size=sampling.batch_size,
         compiled=sampling.compiled, noise=noise, allowed=sampling.allowed, predictor=sampling.predictor,
+        rejecter=sampling.rejecter,
     )  # fmt: skip
 
 

@@ -31,11 +31,13 @@ from rsuq_cli.run.network.normalisation import normalised
 from rsuq_cli.run.network.own import is_drawn
 from rsuq_cli.run.network.preprocessing import noise_line
 from rsuq_cli.run.network.weights import found_checkpoint, untrained_network
+from rsuq_cli.run.rejecter import read_rejecter, without_fitted
 from rsuq_cli.run.request import Sources
 from rsuq_cli.run.sampler import Recipe
 from rsuq_cli.run.unseen import seen_warning, unseen_calibration
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.spelling import path_of
+from rsuq_cli.uncertainty.rejecter import Rejecter
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Opened:
 
     `fingerprint` is what the model computes, `recipe` how another process opens the same model; `untrained` says that
     its weights are random, `renamed` that classes have other names than it was trained with; `warnings` belong to
-    whatever is found out about it. `others` are the further networks of an ensemble, all of which `model` is as one.
+    whatever is found out about it. `others` are the further networks of an ensemble, all of which `model` is as one;
+    `rejecter` was fitted to what they say, and no image that it saw calibrates.
     """
 
     dataset: Dataset
@@ -58,6 +61,8 @@ class Opened:
     renamed: bool = False
     warnings: tuple[str, ...] = ()
     others: tuple[LoadedModel, ...] = ()
+    rejecter: Rejecter | None = None
+    rejecter_file: Path | None = None
 
     @property
     def which(self) -> str:
@@ -137,7 +142,8 @@ def open_sources(
     asked = under_dropout(ensemble.model, sources.monte_carlo, dataset.shape)
     for rates in filter(None, dropout_rates(asked.module)):
         watcher.say(f"masks are those of the network's own dropout layers, at rates of {', '.join(map(str, rates))}")
-    cautions = [*fitted.warnings, *_cautions(sources, sigma, model, own, which), *ensemble.warnings]
+    dataset, rejecter, about_rejecter = _with_rejecter(sources, ensemble.dataset, model, which, sigma, watcher)
+    cautions = [*fitted.warnings, *_cautions(sources, sigma, model, own, which), *ensemble.warnings, *about_rejecter]
     if untrained:
         cautions.append("the network is untrained: its weights are those that its factory draws")
     for caution in cautions:
@@ -147,9 +153,24 @@ def open_sources(
         sources.factory_file, ensemble.members, sources.monte_carlo,
     )  # fmt: skip
     return Opened(
-        ensemble.dataset, name, sources.image_size, asked, checkpoint, fingerprint, recipe, untrained,
-        fitted.renamed, (*warnings, *cautions), ensemble.others,
+        dataset, name, sources.image_size, asked, checkpoint, fingerprint, recipe, untrained,
+        fitted.renamed, (*warnings, *cautions), ensemble.others, rejecter,
+        sources.rejecter.file if sources.rejecter else None,
     )  # fmt: skip
+
+
+def _with_rejecter(
+    sources: Sources, dataset: Dataset, model: LoadedModel, which: str, sigma: float, watcher: Watcher
+) -> tuple[Dataset, Rejecter | None, tuple[str, ...]]:
+    """Returns the data without the images that the rejecter saw, the rejecter, and cautions about it."""
+    if sources.rejecter is None:
+        return dataset, None, ()
+    fitted, rejecter = read_rejecter(sources.rejecter)
+    fitted.check_network(model.weights_sha256, which, dataset.num_classes)
+    unseen = without_fitted(dataset, fitted)
+    if unseen.warning:
+        watcher.say(unseen.warning)
+    return unseen.dataset, rejecter, tuple(filter(None, [fitted.other_sigma(sigma)]))
 
 
 def _which(checkpoint: CheckpointRow | None, model: LoadedModel) -> str:

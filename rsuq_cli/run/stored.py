@@ -26,7 +26,8 @@ from rsuq_cli.run.configuration import DROPOUT_RATES, FACTORY_FILE, MEMBERS_SOUR
 from rsuq_cli.run.data import inputs_of, open_data_of
 from rsuq_cli.run.network.recognition import check_same_network
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of
-from rsuq_cli.run.record import members_of, members_source, monte_carlo_of
+from rsuq_cli.run.record import members_of, members_source, monte_carlo_of, rejecter_of
+from rsuq_cli.run.rejecter import read_rejecter, without_fitted
 from rsuq_cli.run.sampler import Sampling, open_engine
 from rsuq_cli.run.unseen import unseen_calibration
 from rsuq_cli.run.watcher import Watcher
@@ -98,6 +99,11 @@ def reopen(
     if run.split == "calibration":  # its images are those that training did not see
         for one in (model, *others):
             dataset = unseen_calibration(dataset, run.dataset, one.metadata, one.source).dataset
+    place_of_rejecter, rejecter = rejecter_of(configuration), None
+    if place_of_rejecter is not None:
+        fitted, rejecter = read_rejecter(place_of_rejecter)
+        if run.split == "calibration":
+            dataset = without_fitted(dataset, fitted).dataset
     _check_unchanged(run, model)
     model = joined(model, others)
     check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
@@ -111,7 +117,7 @@ def reopen(
     sampling = Sampling(
         run.sigma, run.seed, str(configuration.get("noise", "gaussian")), place,
         check_precision(run.precision, place), batch_size, was_compiled(configuration), preparation_of(configuration),
-        predictor_of(configuration), configuration.get(NOISE_GENERATOR),
+        predictor_of(configuration), configuration.get(NOISE_GENERATOR), rejecter,
     )  # fmt: skip
     return Reopened(run, dataset, model, sampling)
 

@@ -40,7 +40,8 @@ from rsuq_cli.sampling.packing import Piece, Stretch, Task, cut, pack, samples_i
 from rsuq_cli.sampling.tally import STREAMS, Bins, Counted, Tally
 from rsuq_cli.sampling.watch import KEPT, Watch
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
-from rsuq_cli.uncertainty.scores import Scores, look_like_probabilities, scores
+from rsuq_cli.uncertainty.rejecter import Rejecter
+from rsuq_cli.uncertainty.scores import Scores, look_like_probabilities
 
 # Numbers of inputs in their data set; the noise of an input depends on its number.
 Indices = Sequence[int] | npt.NDArray[np.int64]
@@ -73,10 +74,10 @@ class Answers(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What the predictor said of a batch, padding at the end; `plain` `[rows, K]` are the logits of the plain pass."""
+    """What the predictor said of a batch, padding at the end; `passes` `[rows, T, K]` are its logits."""
 
     batch: list[Piece]
-    plain: torch.Tensor
+    passes: torch.Tensor
     scores: Scores
 
 
@@ -119,17 +120,20 @@ class Engine:
         noise: Perturbation | None = None,
         allowed: Preparation | None = None,
         predictor: Predictor = PLAIN,
+        rejecter: Rejecter | None = None,
     ) -> None:
         if device.type == "cpu":
             keep_freed_memory()
         self.shape, self.num_classes = shape, num_classes
-        self.sigma, self.seed, self.predictor = sigma, seed, predictor
+        self.sigma, self.seed, self.predictor, self.rejecter = sigma, seed, predictor, rejecter
         self.device, self.precision = device, precision
         wanted = automatic_batch_size(shape, device) if batch_size is None else batch_size
         self.batch_size = -(-wanted // ROW_MULTIPLE) * ROW_MULTIPLE
         self.meter = Meter()
         self.notices: list[str] = []
-        self._opened = partial(Forward, model, shape, device, precision, sigma=sigma, predictor=predictor)
+        self._opened = partial(
+            Forward, model, shape, device, precision, sigma=sigma, predictor=predictor, rejecter=rejecter
+        )
         with room_for("the model", device, "use a smaller model or another device"):
             self._forward = self._opened(compiled=compiled, allowed=allowed)
         self._noise = noise or gaussian_noise(seed=seed, sigma=sigma, shape=shape, device=device)
@@ -204,21 +208,29 @@ class Engine:
 
     def answers(self, images: torch.Tensor, indices: Indices, *, draws: int) -> Answers:
         """Returns what the model says of `draws` noisy copies of each image, from the calibration stream."""
-        tasks = (Task(p, (Stretch(Stream.CALIBRATION, 0, draws),)) for p in range(len(images)))
         classes, values, alike = [], [], []
-        for batch in pack(tasks, self.batch_size):
-            with self._metered(batch):
-                for outcome in self._run(images, indices, batch):
-                    rows = samples_in(outcome.batch)
-                    answered = outcome.scores.answered[:rows].cpu()
-                    classes.append(torch.where(answered, outcome.scores.classes[:rows].cpu(), -1))
-                    values.append(outcome.scores.values[:, :rows].cpu())
-                    alike.append(look_like_probabilities(outcome.plain)[:rows].cpu()[answered])
+        for outcome in self._calibrating(images, indices, draws):
+            rows = samples_in(outcome.batch)
+            answered = outcome.scores.answered[:rows].cpu()
+            classes.append(torch.where(answered, outcome.scores.classes[:rows].cpu(), -1))
+            values.append(outcome.scores.values[:, :rows].cpu())
+            alike.append(look_like_probabilities(outcome.passes[:, 0])[:rows].cpu()[answered])
         every = torch.cat(values, dim=1).numpy()
         by_measure = {measure: every[row] for row, measure in enumerate(self.predictor.measures)}
         answered_alike = torch.cat(alike)
         are_probabilities = len(answered_alike) > 0 and bool(answered_alike.all())
         return Answers(torch.cat(classes).numpy().astype(np.int64), by_measure, are_probabilities)
+
+    def passes(self, images: torch.Tensor, indices: Indices, *, draws: int) -> Iterator[torch.Tensor]:
+        """Yields the logits of every pass `[rows, T, K]` over `draws` noisy copies of each image, as `answers` asks."""
+        for outcome in self._calibrating(images, indices, draws):
+            yield outcome.passes[: samples_in(outcome.batch)].cpu()
+
+    def _calibrating(self, images: torch.Tensor, indices: Indices, draws: int) -> Iterator[_Outcome]:
+        tasks = (Task(p, (Stretch(Stream.CALIBRATION, 0, draws),)) for p in range(len(images)))
+        for batch in pack(tasks, self.batch_size):
+            with self._metered(batch):
+                yield from self._run(images, indices, batch)
 
     def trial(self, images: torch.Tensor, indices: Indices) -> npt.NDArray[np.bool_]:
         """Returns which of some noisy copies of the images `[N, C, H, W]`, spread over them, have an answer.
@@ -283,7 +295,7 @@ class Engine:
             passes = self._forward.passes(noisy)
             self._check_shape(passes, noisy)
             wanted = self.predictor.measures if measures is None else measures
-            outcome = _Outcome(batch, passes[:, 0], scores(passes, wanted, self.predictor.decide))
+            outcome = _Outcome(batch, passes, self._forward.scored(passes, wanted))
         if kept is not None:
             self._watch.compare(kept, passes, used)
         return outcome

@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -22,6 +22,7 @@ from torch import nn
 from rsuq_cli.sampling.agreement import differing, made_up_inputs
 from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
+from rsuq_cli.uncertainty.rejecter import Rejecter
 from rsuq_cli.uncertainty.scores import Scores, scores
 from rsuq_cli.uncertainty.views import passes_of
 
@@ -57,8 +58,10 @@ class Forward:
         sigma: float = 0.0,
         allowed: Preparation | None = None,
         predictor: Predictor = PLAIN,
+        rejecter: Rejecter | None = None,
     ) -> None:
-        self.device, self.precision, self.predictor = device, precision, predictor
+        self.device, self.precision = device, precision
+        self.predictor, self.rejecter = predictor, rejecter
         self.notes: list[str] = []
         may = allowed or Preparation(folded=True, channels_last=True)
         self._own = model.eval()
@@ -81,7 +84,11 @@ class Forward:
     def __call__(self, noisy: torch.Tensor) -> Scores:
         """Returns the classes of a batch `[rows, C, H, W]`, and every measure that the predictor has."""
         with inference(self.device, self.precision):
-            return scores(self.passes(noisy), self.predictor.measures, self.predictor.decide)
+            return self.scored(self.passes(noisy), self.predictor.measures)
+
+    def scored(self, passes: torch.Tensor, measures: Iterable[str]) -> Scores:
+        """Returns the classes that the predictor names of its passes, and these measures."""
+        return scores(passes, measures, self.predictor.decide, self.rejecter)
 
     def passes(self, noisy: torch.Tensor) -> torch.Tensor:
         """Returns the logits of every pass over a batch, `[rows, T, K]` in float32; the batch is the model's.

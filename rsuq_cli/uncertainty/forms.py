@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.uncertainty.rejecter import Rejecter
 
 _GEN_EXPONENT, _GEN_CLASSES = 0.1, 100
 
@@ -24,10 +25,11 @@ class Outputs:
 
     `decide` is "single", where the first pass names the class, or "mean", where the mean of the softmax does. In the
     measures of one pass, p is the softmax of the pass that decides, or else the mean; and the logits of a mean are the
-    mean of the logits.
+    mean of the logits. `rejecter` is the fitted one, None where there is none.
     """
 
-    def __init__(self, passes: torch.Tensor, decide: str = "single") -> None:
+    def __init__(self, passes: torch.Tensor, decide: str = "single", rejecter: Rejecter | None = None) -> None:
+        self.rejecter = rejecter
         self.passes = (passes[:, None] if passes.ndim == 2 else passes).float()
         self._of_mean = decide == "mean" and self.passes.shape[1] > 1
 
@@ -213,6 +215,12 @@ def _soft_disagreement(of: Outputs) -> torch.Tensor:
     return 1 - of.mean_log_p.exp().gather(1, of.decided[:, None])[:, 0]
 
 
+def _rejecter(of: Outputs) -> torch.Tensor:
+    if of.rejecter is None:
+        raise BadInput("there is no fitted rejecter to tell uncertainty", "give --rejecter ID")
+    return of.rejecter.uncertainty(of)
+
+
 # Entropy, confidence and margin are scaled to [0, 1]. Energy: Liu et al. 2020 (T = 1); maximum logit: Hendrycks et al.
 # 2022; GEN: Liu et al. 2023 (gamma = 0.1, top 100 classes).
 FORMS: dict[str, Form] = {
@@ -231,6 +239,7 @@ FORMS: dict[str, Form] = {
     "mutual_information": Form(_mutual_information, _soft_mutual_information),
     "variation_ratio": Form(_variation_ratio, _soft_variation_ratio),
     "disagreement": Form(_disagreement, _soft_disagreement),
+    "rejecter": Form(_rejecter, _rejecter),
 }
 
 

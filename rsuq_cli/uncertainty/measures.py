@@ -16,7 +16,8 @@ from rsuq_cli.errors import BadInput, nearest
 class Measure(NamedTuple):
     """A measure of uncertainty; `lowest` and `highest` bound its values, None where it is unbounded.
 
-    One that is `of_passes` compares several passes over a noisy input, and is nothing of a single one.
+    One that is `of_passes` compares several passes over a noisy input, and is nothing of a single one; one that is
+    `fitted` is nothing without what `rsuq fit-rejecter` wrote.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Measure(NamedTuple):
     lowest: float | None
     highest: float | None
     of_passes: bool = False
+    fitted: bool = False
 
     @property
     def is_share(self) -> bool:
@@ -48,6 +50,8 @@ MEASURES: dict[str, Measure] = {
         Measure("mutual_information", "mean_entropy - expected_entropy", 0.0, 1.0, of_passes=True),
         Measure("variation_ratio", "1 - the largest share of passes that name one class", 0.0, 1.0, of_passes=True),
         Measure("disagreement", "share of passes that name another class than c", 0.0, 1.0, of_passes=True),
+        # s is a linear function of what all passes say, fitted on calibration images of its own.
+        Measure("rejecter", "(1 + s / (1 + |s|)) / 2", 0.0, 1.0, fitted=True),
     )
 }
 
@@ -69,7 +73,8 @@ def lacking(run_id: int, measure: str, counted: Iterable[str]) -> BadInput:
     """Returns what to say of a run whose evidence has no counts of a measure: it is from before there was one, or of
     one pass.
     """
-    views = " --views 2" if measure in MEASURES and MEASURES[measure].of_passes else ""
+    known = MEASURES.get(measure)
+    views = " --views 2" if known and known.of_passes else " --rejecter ID" if known and known.fitted else ""
     return BadInput(
         f"run {run_id} has no counts of {measure}, only of {', '.join(in_order(counted))}",
         f"the same rsuq certify command with{views} --uncertainty {measure} samples a run that has them",

@@ -8,7 +8,7 @@ there were predictors are runs of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from rsuq_cli.errors import BadInput, nearest
@@ -29,6 +29,7 @@ class Predictor:
     plain pass names the class and the views only reject, or "mean", where the mean of the softmax over all passes does.
     `members` are the sha256 of the weights of further networks, which are asked about the same views. With a rate
     `mc_dropout`, every network is asked under `mc_passes` masks, and where the plain pass decides, without one besides.
+    `rejecter` is the sha256 of the file of a fitted one, which gives a measure of its own.
     Raises BadInput for another number of views, a rate or number of passes that there is not, a network given twice,
     and where there is no mean to decide by.
     """
@@ -38,6 +39,7 @@ class Predictor:
     members: tuple[str, ...] = ()
     mc_dropout: float | None = None
     mc_passes: int = 1
+    rejecter: str | None = None
 
     def __post_init__(self) -> None:
         if self.views not in VIEWS:
@@ -64,10 +66,21 @@ class Predictor:
     @property
     def measures(self) -> tuple[str, ...]:
         """The measures that it has, in the order of the registry."""
-        return tuple(name for name, measure in MEASURES.items() if self.passes > 1 or not measure.of_passes)
+        return tuple(
+            name
+            for name, measure in MEASURES.items()
+            if (self.passes > 1 or not measure.of_passes) and (self.rejecter is not None or not measure.fitted)
+        )
 
     def check(self, measure: str) -> None:
-        """Raises BadInput for a measure that there is not, and for one of several passes where there is only one."""
+        """Raises BadInput for a measure that there is not, for one of several passes where there is only one, and for
+        that of a fitted rejecter where there is none.
+        """
+        if measure_named(measure).fitted and self.rejecter is None:
+            raise BadInput(
+                f"{measure} is the measure of a fitted rejecter, and none is given",
+                "`rsuq fit-rejecter` fits one, for --rejecter",
+            )
         if measure_named(measure).of_passes and self.passes == 1:
             raise BadInput(
                 f"{measure} compares several passes, and one is asked for",
@@ -80,9 +93,17 @@ class Predictor:
             return {}
         members = {"members": list(self.members)} if self.members else {}
         dropout = {} if self.mc_dropout is None else {"mc_dropout": self.mc_dropout, "mc_passes": self.mc_passes}
-        return {PREDICTOR: {"views": self.views, "decide": self.decide, **members, **dropout}}
+        rejecter = {} if self.rejecter is None else {"rejecter": self.rejecter}
+        return {PREDICTOR: {"views": self.views, "decide": self.decide, **members, **dropout, **rejecter}}
+
+    @property
+    def unfitted(self) -> Predictor:
+        """What is asked, without the rejecter that was fitted for it."""
+        return replace(self, rejecter=None)
 
     def __str__(self) -> str:
+        if self.rejecter is not None:
+            return f"{self.unfitted}, fitted rejecter {self.rejecter[:8]}"
         if self == PLAIN:
             return "one pass"
         networks = f"{1 + len(self.members)} networks" if self.members else ""

@@ -13,6 +13,7 @@ import torch
 
 from rsuq_cli.uncertainty.forms import Outputs, form_of
 from rsuq_cli.uncertainty.predictor import PLAIN
+from rsuq_cli.uncertainty.rejecter import Rejecter
 
 # Probabilities in bfloat16 sum to 1 within this.
 _ROUNDING = 0.02
@@ -36,13 +37,16 @@ def score(logits: torch.Tensor) -> torch.Tensor:
     return scores(logits).values
 
 
-def scores(passes: torch.Tensor, measures: Iterable[str] | None = None, decide: str = "single") -> Scores:
+def scores(
+    passes: torch.Tensor, measures: Iterable[str] | None = None, decide: str = "single",
+    rejecter: Rejecter | None = None,
+) -> Scores:  # fmt: skip
     """Returns the measures named of logits `[N, K]`, or of those of several passes `[N, T, K]`, and the softmax.
 
     Where none is named, they are those of one pass.
-    Raises BadInput for a measure that there is not.
+    Raises BadInput for a measure that there is not, and for that of a fitted rejecter without one.
     """
-    outputs = Outputs(passes, decide)
+    outputs = Outputs(passes, decide, rejecter)
     values = [form_of(measure).value(outputs) for measure in (PLAIN.measures if measures is None else measures)]
     answered = is_answer(outputs.passes.flatten(1))
     return Scores(

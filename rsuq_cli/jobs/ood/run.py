@@ -102,7 +102,7 @@ def _clean(ready: Ready[Compared]) -> list[CleanPass]:
     engine, sampling = ready.engine, ready.sampling
     forward = Forward(
         ready.opened.model.module, engine.shape, engine.device, engine.precision, compiled=False, sigma=sampling.sigma,
-        allowed=engine.preparation, predictor=engine.predictor,
+        allowed=engine.preparation, predictor=engine.predictor, rejecter=engine.rejecter,
     )  # fmt: skip
     return [clean_pass(forward, side.split.images, batch_size=engine.batch_size) for side in ready.inputs.sides]
 

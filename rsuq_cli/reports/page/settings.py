@@ -14,7 +14,7 @@ from rsuq_cli.console import Table
 from rsuq_cli.reports.markup import Html, element, folded, head, joined, listing, paragraph, scrolled, settings_table
 from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
-from rsuq_cli.run.configuration import MEMBERS
+from rsuq_cli.run.configuration import MEMBERS, REJECTER_FILE
 from rsuq_cli.run.data import SPREAD, data_of
 from rsuq_cli.run.network.preprocessing import PREPROCESSING, noise_text
 from rsuq_cli.uncertainty.predictor import PLAIN, predictor_of
@@ -136,7 +136,8 @@ def _asked(run: RunRow) -> list[str]:
     members = ["--members", ",".join(one["file"] for one in run.configuration[MEMBERS])] if predictor.members else []
     dropout = [] if predictor.mc_dropout is None else ["--mc-dropout", repr(predictor.mc_dropout)]
     passes = ["--passes", str(predictor.mc_passes)] if dropout else []
-    return [*views, *members, *dropout, *passes, "--decide", predictor.decide]
+    rejecter = [] if predictor.rejecter is None else ["--rejecter", run.configuration[REJECTER_FILE]]
+    return [*views, *members, *dropout, *passes, *rejecter, "--decide", predictor.decide]
 
 
 def _sampling(configuration: Mapping[str, Any]) -> list[str]:

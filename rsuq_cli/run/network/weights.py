@@ -17,6 +17,7 @@ from rsuq_cli.models.zoo import NAMES, unknown_model
 from rsuq_cli.results.checkpoints import checkpoint_by_number
 from rsuq_cli.results.database import Database, open_for_lookup
 from rsuq_cli.results.labels import number_named
+from rsuq_cli.results.names import REJECTER
 from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.results.writer import checkpoints_of_data
 from rsuq_cli.run.network.own import NETWORK, Found, own_checkpoint
@@ -96,10 +97,13 @@ def _recorded(sources: Sources, dataset: Dataset, name: str, sigma: float, datab
 
 
 def checkpoint_named(db: Database | None, named: str) -> CheckpointRow:
-    """Returns the checkpoint of this number or name; raises BadInput where there is none, or where several have it."""
+    """Returns the network of this number or name; raises BadInput where there is none, or where several have it."""
     if db is None:
         raise BadInput(f"there is no checkpoint {named}", "`rsuq models` lists them")
-    return checkpoint_by_number(db, number_named(db, "checkpoint", named))
+    found = checkpoint_by_number(db, number_named(db, "checkpoint", named))
+    if found.objective == REJECTER:
+        raise BadInput(f"checkpoint {found.id} is a rejecter and no network", f"give it as --rejecter {found.id}")
+    return found
 
 
 def _choice(taken: CheckpointRow, recorded: Sequence[CheckpointRow]) -> list[str]:

@@ -1,0 +1,1 @@
+"""The rejecter: fitted to noisy calibration images, its price chosen for what it may cost."""
