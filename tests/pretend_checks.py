@@ -190,6 +190,20 @@ def noise_takes_as_many_launches_for_many_inputs_as_for_one() -> str:
     return "" if found[0] == found[1] <= 140 else f"{found} launches"
 
 
+@check
+def weights_are_not_cast_for_every_batch() -> str:
+    found = []
+    for precision in ("fp32", "bf16"):
+        with Pretend() as gpu:
+            run = engine(network("resnet20", CIFAR), shape=CIFAR, batch_size=32, precision=precision)
+            steps = run.sample(pictures(1, CIFAR), range(1), EDGES, n0=0, n=96)
+            next(steps), next(steps)
+            gpu.record.clear()
+            next(steps)
+            found.append(gpu.record.launches())
+    return "" if found[1] - found[0] <= 8 else f"{found} launches a batch"
+
+
 class Full(nn.Module):
     """A network whose device is full from so many rows on."""
 

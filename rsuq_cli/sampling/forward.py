@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from rsuq_cli.sampling.agreement import differing, made_up_inputs
+from rsuq_cli.sampling.casting import cast_once
 from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 from rsuq_cli.uncertainty.rejecter import Rejecter
@@ -73,6 +74,8 @@ class Forward:
         turned = self._turned(module, trial, own=folded is None) if may.channels_last and spatial else None
         self._format = torch.contiguous_format if turned is None else torch.channels_last
         self._module = module if turned is None else turned
+        if precision == "bf16" and device.type == "cuda":
+            self._module = cast_once(self._module, trial.inputs.to(device).contiguous(memory_format=self._format))
         self._compiled = _compile(self._module, device) if compiled else None
         self.preparation = Preparation(folded is not None, turned is not None, compiled)
 
@@ -173,7 +176,7 @@ class _Trial:
     def __init__(self, model: nn.Module, shape: tuple[int, ...], sigma: float) -> None:
         rows = max(_FEWEST, min(_MOST, _TRIED_VALUES // math.prod(shape)))
         self._model = model
-        self._inputs = made_up_inputs(shape, sigma, rows)
+        self.inputs = made_up_inputs(shape, sigma, rows)
         self._expected: torch.Tensor | None = None
 
     def changes(self, module: nn.Module, layout: torch.memory_format = torch.contiguous_format) -> bool:
@@ -183,11 +186,11 @@ class _Trial:
         return bool(differing(self._expected, self._answers(module, layout)).any())
 
     def _answers(self, module: nn.Module, layout: torch.memory_format) -> torch.Tensor:
-        place = next(chain(module.parameters(), module.buffers(), [self._inputs])).device
+        place = next(chain(module.parameters(), module.buffers(), [self.inputs])).device
         # A coarse precision would hide what a preparation changes.
         with inference(place, "fp32"):
             # A copy each, which the module may write into.
-            given = self._inputs.to(place, copy=True).contiguous(memory_format=layout)
+            given = self.inputs.to(place, copy=True).contiguous(memory_format=layout)
             logits: torch.Tensor = module(given)
         return logits.to("cpu", copy=True)  # which a module may write its next answers into
 
