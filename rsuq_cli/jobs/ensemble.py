@@ -78,17 +78,24 @@ def asked(sources: Sources, flags: Flags, seed: int, database: str | Path | None
     """
     if flags.members is not None:
         sources = with_members(sources, flags.members, database)
-    usual: Decide = "mean" if sources.members or flags.mc_dropout is not None else "single"
-    passes = (1 if flags.mc_dropout is None else _MASKS) if flags.passes is None else flags.passes
-    predictor = Predictor(
-        flags.views, flags.decide or usual,  # type: ignore[arg-type]
-        tuple(one.sha256 for one in sources.members), flags.mc_dropout, passes,
-    )  # fmt: skip
+    predictor = predictor_asked(flags, tuple(one.sha256 for one in sources.members))
     if flags.rejecter is not None:
         place = rejecter_named(flags.rejecter, database)
         read_rejecter(place)[0].check_asked(predictor)
         sources, predictor = replace(sources, rejecter=place), replace(predictor, rejecter=place.sha256)
     return Asked(replace(sources, monte_carlo=masks_of(predictor, seed)), predictor)
+
+
+def predictor_asked(flags: Flags, members: tuple[str, ...]) -> Predictor:
+    """Returns what flags ask of a network with further ones, by their hashes; raises BadInput as `Predictor` does."""
+    usual: Decide = "mean" if members or flags.mc_dropout is not None else "single"
+    passes = (1 if flags.mc_dropout is None else _MASKS) if flags.passes is None else flags.passes
+    return Predictor(flags.views, flags.decide or usual, members, flags.mc_dropout, passes)  # type: ignore[arg-type]
+
+
+def members_trained(checkpoints: Sequence[int], database: str | Path | None) -> tuple[Member, ...]:
+    """Returns the members that checkpoints are; raises BadInput where a file is gone or another one now."""
+    return tuple(_member(origin_of_weights(str(one), database), "") for one in checkpoints)
 
 
 def rejecter_named(named: str, database: str | Path | None) -> RejecterFile:

@@ -210,3 +210,55 @@ def test_killed_four_times_it_ends_as_if_nothing_had_happened(place: Place) -> N
         for result in (expected, completed)
     ]
     assert kept[0] == kept[1]
+
+
+ASKED = """
+name = "asked"
+sigma = 0.25
+seed = [0, 1]
+coverage = 0.9
+network = "mlp"
+source = [
+    { uncertainty = ["margin", "own_margin"], members = true },
+    { uncertainty = "mutual_information", mc_dropout = 0.2, passes = 2 },
+]
+train = { epochs = 1 }
+certify = { n0 = 20, n = 100, limit = 6 }
+"""
+
+
+def test_ensembles_and_dropout_are_sources_and_the_same_runs_as_of_the_commands(place: Place) -> None:
+    ahead = rsuq("study", plan(place, ASKED + OOD), "--dry-run", "--format", "json")
+    assert ahead.exit_code == 0, ahead.stderr
+    assert {(one["predictor"], one["seed"]) for one in ahead.json if one["job"] == "certify"} == {
+        ("mean of 2 networks", 1), ("mean of 2 dropout masks", 0), ("mean of 2 dropout masks", 1),
+    }  # fmt: skip
+    result = rsuq("study", plan(place, ASKED + OOD))
+    assert result.exit_code == 0, result.stderr
+    assert "mean of 2 networks" in result.stdout
+    after = rsuq("study", plan(place, ASKED + OOD), "--dry-run", "--format", "json")
+    assert [one["samples"] for one in after.json if one["job"] != "train"] == [0] * 6
+    flags = ("--model", "mlp", "--checkpoint", 2, "--n0", 20, "--n", 100, "--limit", 6)
+    for asked in (
+        ("--members", 1, "--uncertainty", "margin", "--uncertainty", "own_margin"),
+        ("--mc-dropout", 0.2, "--passes", 2, "--uncertainty", "mutual_information"),
+    ):
+        assert "nothing to do" in rsuq("certify", *flags, *asked).stderr
+
+
+def test_an_ensemble_of_which_a_network_is_missing_is_told_and_skipped(place: Place) -> None:
+    broken = ASKED + "[[override]]\nseed = 0\ntrain = { batch_size = 0 }\n"
+    result = rsuq("study", plan(place, broken))
+    assert result.exit_code != 0
+    assert "mean of 2 networks: there is no network of mlp, gaussian, σ 0.25, seed 0" in result.stderr
+    assert query(place.database, "SELECT COUNT(*) FROM run") == [(1,)]
+
+
+def test_a_network_that_is_there_for_the_ensemble_only_is_trained_and_told(place: Place) -> None:
+    written = ASKED.replace('    { uncertainty = "mutual_information", mc_dropout = 0.2, passes = 2 },\n', "")
+    ahead = rsuq("study", plan(place, written), "--dry-run", "--format", "json")
+    assert [(one["job"], one["seed"]) for one in ahead.json] == [("train", 0), ("train", 1), ("certify", 1)]
+    result = rsuq("study", plan(place, written))
+    assert result.exit_code == 0, result.stderr
+    assert query(place.database, "SELECT COUNT(*) FROM checkpoint") == [(2,)]
+    assert query(place.database, "SELECT COUNT(*) FROM run") == [(1,)]

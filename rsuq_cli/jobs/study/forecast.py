@@ -15,11 +15,15 @@ from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.subset import subset
 from rsuq_cli.errors import RsuqError
 from rsuq_cli.jobs.certify_plan import CertifyPlan, added_bytes, certify_plan
+from rsuq_cli.jobs.ensemble import members_trained
 from rsuq_cli.jobs.ood.plan import ood_plan
 from rsuq_cli.jobs.study.grid import Cell, Place, Sampling
 from rsuq_cli.jobs.training.plan import TrainPlan, train_plan
 from rsuq_cli.models.custom import is_custom, load_factory
+from rsuq_cli.models.dropout import with_dropout
 from rsuq_cli.models.library import from_library
+from rsuq_cli.models.member import Member
+from rsuq_cli.models.members import Members
 from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.zoo import build
 from rsuq_cli.results.checkpoints import list_checkpoints
@@ -110,7 +114,15 @@ class _There:
 
     def certifying(self, place: Place, sampling: Sampling) -> CertifyPlan:
         """Returns the plan of a certify run of a network that is trained."""
-        return certify_plan(sampling.of(self._checkpoints[place]), self.database, self.watcher)
+        request = sampling.of(self._checkpoints[place], self._members(sampling))
+        return certify_plan(request, self.database, self.watcher)
+
+    def has_members(self, sampling: Sampling) -> bool:
+        """Returns whether all the networks beside the one that is sampled are trained."""
+        return all(one in self._checkpoints for one in sampling.beside)
+
+    def _members(self, sampling: Sampling) -> tuple[Member, ...]:
+        return members_trained([self._checkpoints[one] for one in sampling.beside], self.database)
 
     def rate(self, place: Place, sampling: Sampling) -> Rate:
         """Returns how fast a network is that nobody has trained yet, and how large its evidence; measured once."""
@@ -121,7 +133,7 @@ class _There:
 
     def comparing(self, place: Place, sampling: Sampling, run: int) -> StepForecast:
         """Returns what is left of the OOD run of a network that is certified."""
-        request = sampling.ood_of(self._checkpoints[place], run)
+        request = sampling.ood_of(self._checkpoints[place], run, self._members(sampling))
         assert request is not None
         try:
             plan = ood_plan(request, self.database, self.watcher)
@@ -154,7 +166,7 @@ def _training(there: _There, cell: Cell, plan: TrainPlan | None) -> StepForecast
     if seconds is None:
         known = there.epochs.get((plan.model, plan.dataset))
         seconds = None if known is None else known * (epochs - finished)
-    if seconds is None:
+    if seconds is None and cell.samplings:  # a cell may be there for the ensemble of another only
         rate = there.rate(cell.place, cell.samplings[0])
         passes = rate.samples_per_second * cell.samplings[0].certify.predictor.passes
         seconds = _TRAINING_PASSES * plan.inputs * (epochs - finished) / passes
@@ -164,7 +176,7 @@ def _training(there: _There, cell: Cell, plan: TrainPlan | None) -> StepForecast
 def _sampling(there: _There, place: Place, sampling: Sampling, training: TrainPlan | None) -> list[StepForecast]:
     """Returns what is left of a certify run and, where there is one, of the OOD run beside it."""
     ceiling = sampling.certify.ceiling
-    if training is None or training.trained is None:
+    if training is None or training.trained is None or not there.has_members(sampling):
         return _ahead(place, sampling, there.rate(place, sampling))
     try:
         plan = there.certifying(place, sampling)
@@ -217,8 +229,13 @@ def _measured(request: CertifyRequest) -> Rate:
         module = from_library(sources.model, shape=dataset.shape, outputs=dataset.num_classes).module
     else:
         module = build(sources.model, shape=dataset.shape, num_classes=dataset.num_classes)
+    masks = sources.monte_carlo
+    asked = module if masks is None else with_dropout(module, masks, dataset.shape, sources.model)
+    # The others of an ensemble take as long as the first.
+    copies = 1 + len(request.predictor.members)
+    whole = asked if copies == 1 else Members([asked] * copies)
     engine = Engine(
-        module, shape=dataset.shape, num_classes=dataset.num_classes, sigma=request.sigma, seed=request.seed,
+        whole, shape=dataset.shape, num_classes=dataset.num_classes, sigma=request.sigma, seed=request.seed,
         device=devices[0], precision=check_precision(machine.precision, devices[0]), batch_size=machine.batch_size,
         predictor=request.predictor,
     )  # fmt: skip

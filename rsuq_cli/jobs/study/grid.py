@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rsuq_cli.errors import BadInput, RsuqError, nearest
+from rsuq_cli.jobs.ensemble import Flags, predictor_asked
 from rsuq_cli.jobs.ood.request import OodRequest
 from rsuq_cli.jobs.study.plan import CertifyTable, Match, Network, Objective, OodTable, Plan, TrainTable
 from rsuq_cli.jobs.training.request import TrainRequest
 from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.member import Member
 from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.zoo import NAMES, unknown_model
+from rsuq_cli.run.record import masks_of
 from rsuq_cli.run.request import CertifyRequest, Machine, Sources
 from rsuq_cli.training.objectives.registry import objective_named
 from rsuq_cli.uncertainty.predictor import Predictor
@@ -40,24 +43,32 @@ class Place(NamedTuple):
 class Sampling:
     """What is sampled of a trained network: one certify run, and the OOD run beside it.
 
-    `predictor` is what it is called. The requests name no checkpoint yet (`of`).
+    `predictor` is what it is called. The requests name no checkpoint yet (`of`), and their predictor has the places
+    `beside` it for members, whose weights nobody knows before they are trained.
     """
 
     predictor: str
     certify: CertifyRequest
     ood: OodRequest | None
+    beside: tuple[Place, ...] = ()
 
-    def of(self, checkpoint: int) -> CertifyRequest:
-        """Returns the certify request for a trained network."""
-        return replace(self.certify, sources=replace(self.certify.sources, checkpoint=str(checkpoint)))
+    def of(self, checkpoint: int, members: tuple[Member, ...] = ()) -> CertifyRequest:
+        """Returns the certify request for a trained network, with those beside it."""
+        return _of_networks(self.certify, checkpoint, members)
 
-    def ood_of(self, checkpoint: int, run: int) -> OodRequest | None:
+    def ood_of(self, checkpoint: int, run: int, members: tuple[Member, ...] = ()) -> OodRequest | None:
         """Returns the OOD request for it; the certify run is its in-distribution side where both sample alike."""
         if self.ood is None:
             return None
-        sources = replace(self.ood.certify.sources, checkpoint=str(checkpoint))
         alike = self.ood.certify.n == self.certify.n
-        return replace(self.ood, certify=replace(self.ood.certify, sources=sources), run=run if alike else None)
+        certify = _of_networks(self.ood.certify, checkpoint, members)
+        return replace(self.ood, certify=certify, run=run if alike else None)
+
+
+def _of_networks(request: CertifyRequest, checkpoint: int, members: tuple[Member, ...]) -> CertifyRequest:
+    sources = replace(request.sources, checkpoint=str(checkpoint), members=members)
+    predictor = replace(request.predictor, members=tuple(one.sha256 for one in members))
+    return replace(request, sources=sources, predictor=predictor)
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,21 @@ def _cell(plan: Plan, place: Place, places: Sequence[Place], around: Surrounding
     if begins_with and begins_with not in places:
         raise BadInput(f"{place} begins with {begins_with}, which is excluded", "leave it in, or exclude both")
     training = _training(plan, network, objective, place, TrainTable(**train), around)
-    return Cell(place, training, begins_with, tuple(_samplings(plan, training, CertifyTable(**certify), ood, around)))
+    beside = _beside(plan, place, places)
+    samplings = _samplings(plan, training, CertifyTable(**certify), ood, around, beside)
+    return Cell(place, training, begins_with, tuple(samplings))
+
+
+def _beside(plan: Plan, place: Place, places: Sequence[Place]) -> tuple[Place, ...]:
+    """Returns the places of the networks that differ from this one by their seed, where it is the last of them: all
+    are trained then. None elsewhere, so that there is one ensemble of them.
+
+    Raises BadInput where a source wants members and there is one seed.
+    """
+    alike = [one for one in places if one._replace(seed=0) == place._replace(seed=0)]
+    if len(alike) == 1 and any(source.members for source in plan.source):
+        raise BadInput(f"a source has members, and {place} has one seed", "give two or more: seed = [0, 1, 2]")
+    return tuple(alike[:-1]) if alike[-1] == place else ()
 
 
 class _Settings(dict[str, Any]):
@@ -172,12 +197,13 @@ def _training(
 
 
 def _samplings(
-    plan: Plan, training: TrainRequest, table: CertifyTable, ood: OodTable | None, around: Surroundings
+    plan: Plan, training: TrainRequest, table: CertifyTable, ood: OodTable | None, around: Surroundings,
+    beside: tuple[Place, ...],
 ) -> Iterator[Sampling]:  # fmt: skip
     """Yields a sampling for each predictor; sources of one predictor are read from one run."""
-    for predictor, measures in sampled(plan).items():
+    for predictor, measures in sampled(plan, beside).items():
         certify = CertifyRequest(
-            sources=training.sources,
+            sources=replace(training.sources, monte_carlo=masks_of(predictor, table.seed)),
             sigma=training.sigma,
             measures=measures,
             coverages=plan.coverage,
@@ -185,14 +211,19 @@ def _samplings(
             machine=around.machine,
             **table.model_dump(),
         )
-        yield Sampling(str(predictor), certify, None if ood is None else _ood(certify, ood))
+        yield Sampling(
+            str(predictor), certify, None if ood is None else _ood(certify, ood), beside if predictor.members else ()
+        )
 
 
-def sampled(plan: Plan) -> dict[Predictor, tuple[str, ...]]:
-    """Returns all the measures that are read of each predictor of the plan."""
+def sampled(plan: Plan, beside: tuple[Place, ...]) -> dict[Predictor, tuple[str, ...]]:
+    """Returns all the measures that are read of each predictor of the plan; none with members where none are beside."""
     found: dict[Predictor, tuple[str, ...]] = {}
     for source in plan.source:
-        predictor = Predictor(source.views, source.decide)  # type: ignore[arg-type]
+        if source.members and not beside:
+            continue
+        flags = Flags(source.views, None, source.mc_dropout, source.passes, source.decide)
+        predictor = predictor_asked(flags, tuple(map(str, beside)) if source.members else ())
         found[predictor] = tuple(dict.fromkeys((*found.get(predictor, ()), *source.uncertainty)))
     return found
 

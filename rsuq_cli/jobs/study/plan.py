@@ -103,11 +103,17 @@ class Objective(_Table):
 
 
 class Source(_Table):
-    """Measures of uncertainty of one predictor; sources of the same predictor are read from one run."""
+    """Measures of uncertainty of one predictor; sources of the same predictor are read from one run.
+
+    With `members`, the networks of all seeds are one ensemble; with `mc_dropout`, all are asked under `passes` masks.
+    """
 
     uncertainty: Words
     views: StrictInt = 1
-    decide: StrictStr = "single"
+    members: StrictBool = False
+    mc_dropout: StrictFloat | None = None
+    passes: StrictInt | None = None
+    decide: StrictStr | None = None
 
 
 class Match(_Table):

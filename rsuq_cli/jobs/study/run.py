@@ -17,13 +17,16 @@ from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.errors import DatabaseError, RsuqError
 from rsuq_cli.jobs.certify import certify_run
+from rsuq_cli.jobs.ensemble import members_trained
 from rsuq_cli.jobs.ood.run import ood_run
 from rsuq_cli.jobs.study.grid import Cell, Place, Sampling
 from rsuq_cli.jobs.study.plan import Plan
 from rsuq_cli.jobs.study.progress import Progress
 from rsuq_cli.jobs.training.run import train_run
+from rsuq_cli.models.member import Member
 from rsuq_cli.results.database import open_for_writing
-from rsuq_cli.results.studies import Member, add_member, keep_only, keep_study
+from rsuq_cli.results.studies import Member as RunOfStudy
+from rsuq_cli.results.studies import add_member, keep_only, keep_study
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.training.settings import default_epochs
 
@@ -94,6 +97,10 @@ class _Study:
                 self.progress.say(line)
             self._fails(what, f"{type(error).__name__}: {error}")
 
+    def members(self, sampling: Sampling) -> tuple[Member, ...]:
+        """Returns the networks beside the one that is sampled, which have been trained."""
+        return members_trained([self.checkpoints[one] for one in sampling.beside], self.database)
+
     def skip(self, what: str, reason: str) -> None:
         """Leaves a job out, whose network is not there."""
         self.progress.step(what)
@@ -150,11 +157,14 @@ def _run(study: _Study, cell: Cell, steps: list[str]) -> None:
 def _sample(study: _Study, place: Place, sampling: Sampling, step: Callable[[], str]) -> None:
     checkpoint, run = study.checkpoints.get(place), None
     what = step()
-    if checkpoint is None:
-        study.skip(what, "there is no network")
+    missing = [one for one in (place, *sampling.beside) if one not in study.checkpoints]
+    if checkpoint is None or missing:
+        study.skip(what, "there is no network" if checkpoint is None else f"there is no network of {missing[0]}")
     else:
         with study.step(what):
-            certified = certify_run(sampling.of(checkpoint), study.database, study.progress)
+            certified = certify_run(
+                sampling.of(checkpoint, study.members(sampling)), study.database, study.progress
+            )  # fmt: skip
             run = certified.run_id
             _keep(study, place, sampling, run, certified.sampled)
     if sampling.ood is None:
@@ -164,7 +174,7 @@ def _sample(study: _Study, place: Place, sampling: Sampling, step: Callable[[], 
         study.skip(what, "its inputs are not certified")
         return
     with study.step(what):
-        request = sampling.ood_of(checkpoint, run)
+        request = sampling.ood_of(checkpoint, run, study.members(sampling))
         assert request is not None
         compared = ood_run(request, study.database, study.progress)
         _keep(study, place, sampling, compared.run_id, compared.sampled)
@@ -174,4 +184,4 @@ def _keep(study: _Study, place: Place, sampling: Sampling, run: int, sampled: in
     study.outcome.runs.append(run)
     study.outcome.sampled += sampled
     with open_for_writing(study.database) as db:
-        add_member(db, study.number, Member(run, *place, sampling.predictor))
+        add_member(db, study.number, RunOfStudy(run, *place, sampling.predictor))

@@ -39,6 +39,7 @@ objective = ["gaussian"]
 # [[source]]
 # uncertainty = "own_margin"
 # views = 2
+# members = true asks the networks of all seeds as one ensemble, mc_dropout = 0.2 under 8 masks (passes = 8).
 source = ["entropy", "confidence", "margin", "energy"]
 
 # Flags of `rsuq train`, for all networks.

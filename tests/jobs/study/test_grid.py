@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.study.grid import Cell, Surroundings, cells_of
 from rsuq_cli.jobs.study.plan import parsed
+from rsuq_cli.models.member import Member
+from rsuq_cli.models.monte_carlo import MonteCarlo
 from rsuq_cli.run.request import ANY_MACHINE
 
 WRITTEN = """
@@ -126,3 +129,41 @@ def test_sources_of_one_predictor_share_a_run_and_others_have_their_own() -> Non
         cells(source="own_margin")
     with pytest.raises(BadInput, match="--views is 3"):
         cells(source=[{"uncertainty": "own_margin", "views": 3}])
+
+
+def test_members_are_the_networks_of_the_other_seeds_once_all_are_trained() -> None:
+    several = [{"uncertainty": "own_margin", "members": True, "views": 2}, "margin"]
+    found = cells(network="mlp", sigma=0.25, seed=[0, 1, 2], source=several, ood={"sets": ["noise:smooth"]})
+    assert [[one.predictor for one in cell.samplings] for cell in found] == [
+        ["one pass"], ["one pass"], ["mean of 3 networks × 2 views", "one pass"],
+    ]  # fmt: skip
+    ensemble = found[-1].samplings[0]
+    assert ensemble.beside == (found[0].place, found[1].place)
+    members = tuple(Member("mlp", Path(f"{name}.safetensors"), name) for name in ("a", "b"))
+    certify, ood = ensemble.of(3, members), ensemble.ood_of(3, 8, members)
+    assert ood is not None
+    for request in (certify, ood.certify):
+        assert (request.sources.checkpoint, request.sources.members) == ("3", members)
+        assert (request.predictor.members, request.predictor.views) == (("a", "b"), 2)
+    with pytest.raises(BadInput, match=r"a source has members, and mlp, .* seed 0 has one seed"):
+        cells(network="mlp", sigma=0.25, seed=0, source=several)
+
+
+def test_an_ensemble_is_of_the_seeds_that_are_not_excluded() -> None:
+    members = [{"uncertainty": "own_margin", "members": True}]
+    found = cells(network="mlp", sigma=0.25, seed=[0, 1, 2], source=members, exclude=[{"seed": 2}])
+    assert [[one.beside for one in cell.samplings] for cell in found] == [[], [(found[0].place,)]]
+
+
+def test_dropout_has_masks_of_the_sampling_s_seed() -> None:
+    sources = [
+        {"uncertainty": "mutual_information", "mc_dropout": 0.2},
+        {"uncertainty": "margin", "mc_dropout": 0.2, "passes": 4, "decide": "single"},
+    ]
+    (cell,) = cells(network="mlp", sigma=0.25, seed=5, source=sources)
+    assert [(one.predictor, one.certify.sources.monte_carlo) for one in cell.samplings] == [
+        ("mean of 8 dropout masks", MonteCarlo(0.2, 8, 0, plain=False)),
+        ("4 dropout masks reject", MonteCarlo(0.2, 4, 0, plain=True)),
+    ]
+    with pytest.raises(BadInput, match="--mc-dropout is 2"):
+        cells(source=[{"uncertainty": "margin", "mc_dropout": 2.0}])
