@@ -23,8 +23,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What a property test tries in the fast suite; `.ci/run` gives all of them the full number, by
 # `-m hypothesis --hypothesis-profile=thorough`. A test that states its own number keeps it.
-hypothesis.settings.register_profile("quick", max_examples=25)
-hypothesis.settings.register_profile("thorough", max_examples=100)
+# No deadline: other jobs on a machine decide how long an example takes.
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=100, deadline=None)
 hypothesis.settings.load_profile("quick")
 
 # Each worker imports torch, so many of them cost more memory than they save time.

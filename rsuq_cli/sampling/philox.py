@@ -73,14 +73,30 @@ def words(seed: int, counters: torch.Tensor, groups: int) -> Words:
 
 def philox(key: tuple[int, int], counter: Words) -> Words:
     """Returns the words of counters, given as four tensors of words that broadcast, under a key of two words."""
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
+    shape = torch.broadcast_shapes(*(one.shape for one in counter))  # type: ignore[no-untyped-call]
+    numbers = [_Numbers(one.expand(shape).clone(memory_format=torch.contiguous_format)) for one in counter]
+    even, odd = numbers[::2], numbers[1::2]
+    products = [_Numbers(torch.empty_like(even[0].all)) for _ in range(2)]
+    key0, key1 = key
     for _ in range(_ROUNDS):
-        # The product has 64 bits, of which the sign's is one: a shift drags it along, and the mask takes it away again.
-        first, second = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0 = ((second >> _WORD_BITS) ^ c1).bitwise_xor_(k0).bitwise_and_(_MASK)
-        c2 = ((first >> _WORD_BITS) ^ c3).bitwise_xor_(k1).bitwise_and_(_MASK)
-        # The low halves: what is above them is masked away where they are used.
-        c1, c3 = second, first
-        k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
-    return c0, c1.bitwise_and_(_MASK), c2, c3.bitwise_and_(_MASK)
+        # 64 bits, of which the sign is one: they are read as two words. Above an even word there stays nothing.
+        for number, multiplier, product in zip(even, _MULTIPLIERS, products, strict=True):
+            torch.mul(number.all, multiplier, out=product.all)
+        torch.bitwise_xor(products[1].high, odd[0].low, out=even[0].low).bitwise_xor_(_signed(key0))
+        torch.bitwise_xor(products[0].high, odd[1].low, out=even[1].low).bitwise_xor_(_signed(key1))
+        odd, products = products[::-1], odd[::-1]
+        key0, key1 = (key0 + _WEYL[0]) & _MASK, (key1 + _WEYL[1]) & _MASK
+    return even[0].all, odd[0].all.bitwise_and_(_MASK), even[1].all, odd[1].all.bitwise_and_(_MASK)
+
+
+class _Numbers:
+    """64-bit numbers, and in the same memory the lower and the upper words of each, as signed ones."""
+
+    def __init__(self, numbers: torch.Tensor) -> None:
+        halves = numbers.view(torch.int32)  # all machines that torch is for keep the lower word first
+        self.all, self.low, self.high = numbers, halves[..., ::2], halves[..., 1::2]
+
+
+def _signed(word: int) -> int:
+    """Returns the number that has the bits of a word and a sign."""
+    return word - (1 << _WORD_BITS) if word >> (_WORD_BITS - 1) else word
