@@ -1,7 +1,7 @@
 """What a run is recorded with: everything that its evidence depends on, and the row that holds it.
 
 Invariant: runs with the same configuration have the same evidence, so a command finds the run that it goes on with by
-the hash of its configuration. Alpha, thresholds and the batch size of a plain forward pass are not among it.
+the hash of its configuration. Alpha, thresholds and the batch size of a plain forward pass on the CPU are not among it.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ def configuration_of(
         "noise": request.noise,
         **_noise(engine),
         "preparation": asdict(engine.preparation),
-        # A compiler may choose other kernels for another batch size; the plain forward pass does not.
-        **({"batch_size": engine.batch_size} if engine.preparation.compiled else {}),
+        **({"batch_size": engine.batch_size} if _depends_on_batches(engine) else {}),
         # Not which one: evidence of a run comes from one kind of device.
         "device": engine.device.type,
         "precision": engine.precision,
@@ -87,6 +86,14 @@ def configuration_of(
         **({FACTORY_FILE: spelled(opened.model.source_file)} if opened.model.source_file else {}),
         **own,
     }
+
+
+def _depends_on_batches(engine: Engine) -> bool:
+    """Returns whether rounding may depend on how many rows a batch has: other kernels may be chosen for another size.
+
+    A compiler may, and so may a GPU; the plain forward pass on the CPU does not.
+    """
+    return engine.preparation.compiled or engine.device.type != "cpu"
 
 
 def _noise(engine: Engine) -> dict[str, Any]:

@@ -112,8 +112,9 @@ def reopen(
         raise BadInput(f"the file of a member is not that of run {run.id}", "bring it back, or certify anew")
     if dropout_rates(model.module) != configuration.get(DROPOUT_RATES, []):
         raise BadInput(f"{run.model} has other dropout layers than in run {run.id}", "bring them back, or certify anew")
-    # A compiled forward pass was certified in batches of one size.
-    batch_size = configuration.get("batch_size", batch_size)
+    # What was compiled, and what ran on a GPU, was certified in batches of one size, for which a CPU may have no room.
+    if was_compiled(configuration) or place.type != "cpu":
+        batch_size = configuration.get("batch_size", batch_size)
     sampling = Sampling(
         run.sigma, run.seed, str(configuration.get("noise", "gaussian")), place,
         check_precision(run.precision, place), batch_size, was_compiled(configuration), preparation_of(configuration),
