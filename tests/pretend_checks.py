@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -28,6 +29,8 @@ from rsuq_cli.sampling.counter_noise import CounterNoise
 from rsuq_cli.sampling.engine import Engine
 from rsuq_cli.sampling.grid_noise import GridNoise
 from rsuq_cli.sampling.philox import PHILOX
+from rsuq_cli.uncertainty.predictor import Predictor
+from rsuq_cli.uncertainty.rejecter import Rejecter
 from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 Shape = tuple[int, int, int]
@@ -138,6 +141,24 @@ def evidence_is_that_of_the_cpu_on_the_same_noise() -> str:
     wrong = ["" if here == there else "Gaussian noise differs", "" if on_grid == grid_there else "grid noise differs"]
     # torch's own numbers depend on how many processors a card has.
     return "; ".join(filter(None, [*wrong, f"{drawn} are the card's" if drawn else ""]))
+
+
+@check
+def a_fitted_rejecter_scores_on_the_device_without_waiting() -> str:
+    asked = {"predictor": Predictor(rejecter="ab" * 32), "rejecter": Rejecter.of([0.1] * (3 * 10 + 10), 0.5)}
+    edges = calibrated_edges({}, measures=["rejecter"], thresholds={"rejecter": (0.4, 0.6)}, coverages=())
+    noise = CounterNoise(seed=0, sigma=0.25, shape=DIGITS, device=CPU)
+    found = []
+    for made in (partial(engine, device=CPU, noise=noise), engine):
+        with Pretend() as gpu:
+            steps = made(network(), batch_size=1024, **asked).sample(pictures(), range(9), edges, n0=0, n=1000)
+            first = [next(steps), next(steps)]
+            gpu.record.clear()
+            first += [next(steps), next(steps)]
+            waits = gpu.record.waits()
+            counted = [one for part in (*first, *steps) for one in part]
+            found.append({one.position: one.histograms["rejecter"].estimation.tolist() for one in counted})
+    return "; ".join(filter(None, [", ".join(waits), "" if found[0] == found[1] else "other counts than on the CPU"]))
 
 
 @check

@@ -63,4 +63,4 @@ class Rejecter:
 def _weights(rejecter: Rejecter, device: torch.device) -> torch.Tensor:
     """Returns the coefficients on a device, float32 `[F]`; gradients may pass beside them, whoever asked first."""
     with torch.inference_mode(False):
-        return torch.tensor(rejecter.coefficients, dtype=torch.float32, device=device)
+        return torch.tensor(rejecter.coefficients, dtype=torch.float32).to(device)
