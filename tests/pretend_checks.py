@@ -145,7 +145,10 @@ def evidence_is_that_of_the_cpu_on_the_same_noise() -> str:
 
 @check
 def a_fitted_rejecter_scores_on_the_device_without_waiting() -> str:
-    asked = {"predictor": Predictor(rejecter="ab" * 32), "rejecter": Rejecter.of([0.1] * (3 * 10 + 10), 0.5)}
+    asked: dict[str, Any] = {
+        "predictor": Predictor(rejecter="ab" * 32),
+        "rejecter": Rejecter.of([0.1] * (3 * 10 + 10), 0.5),
+    }
     edges = calibrated_edges({}, measures=["rejecter"], thresholds={"rejecter": (0.4, 0.6)}, coverages=())
     noise = CounterNoise(seed=0, sigma=0.25, shape=DIGITS, device=CPU)
     found = []

@@ -29,6 +29,13 @@ def fit_rejecter(
     passes: options.Passes = None,
     decide: options.Decide = None,
     coverage: options.Coverage = None,
+    kind: Annotated[
+        str,
+        options.reading(
+            metavar="KIND",
+            help="linear, of what all passes say; or temperature: their own margin at temperatures fitted under noise.",
+        ),
+    ] = "linear",
     max_cc_cost: Annotated[
         float, options.reading(metavar="SHARE", help="The most that it may cost of the average CC radius.")
     ] = 0.07,
@@ -83,6 +90,7 @@ def fit_rejecter(
         predictor=predictor,
         coverage=DEFAULT_COVERAGE if coverage is None else coverage,
         max_cc_cost=max_cc_cost,
+        kind=kind,  # type: ignore[arg-type]
         noise=noise,
         seed=seed,
         folder=checkpoint_dir,

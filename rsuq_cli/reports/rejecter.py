@@ -14,8 +14,8 @@ def rejecter_table(found: FitOutcome) -> Table:
     """Returns a row for the rejecter, and one for each measure beside it on the same noisy draws."""
     shared = {
         "rejecter_id": found.rejecter_id, "model": found.model, "dataset": found.dataset, "sigma": found.sigma,
-        "coverage": found.coverage, "price": found.price, "images": found.images, "draws": found.draws,
-        "file": found.file,
+        "kind": found.kind, "coverage": found.coverage, "price": found.price, "images": found.images,
+        "draws": found.draws, "file": found.file,
     }  # fmt: skip
     rows = [
         shared | {"measure": name, "gain": one.gain, "cc_cost": one.cost}
@@ -35,7 +35,7 @@ def rejecter_table(found: FitOutcome) -> Table:
         f"file: {found.file}",
         f"expected of images that the fit did not see, from {found.draws} draws each of {found.images}; "
         "what certifying finds is what counts",
-        f"a right sample is priced at {found.price:g}; use it with "
-        f"rsuq certify --rejecter {found.rejecter_id} --uncertainty rejecter, with the same options",
+        *([f"a right sample is priced at {found.price:g}"] if found.kind == "linear" else []),
+        f"use it with rsuq certify --rejecter {found.rejecter_id} --uncertainty rejecter, with the same options",
     )
     return Table("fitted rejecter", rows, columns, notes)

@@ -21,7 +21,7 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.models.rejecter_file import RejecterFile
 from rsuq_cli.run.unseen import FEWEST, Unseen
 from rsuq_cli.uncertainty.predictor import PREDICTOR, Predictor, predictor_of
-from rsuq_cli.uncertainty.rejecter import Rejecter
+from rsuq_cli.uncertainty.rejecter import KINDS, Rejecter
 
 FORMAT = "rsuq rejecter 1"
 
@@ -33,7 +33,7 @@ class FittedRejecter:
     `predictor` is what a configuration records of what is asked, `weights_sha256` the first network's; `seen` are the
     packed hashes of the images that it was fitted on. `price` and `toll` are those of a rejected right sample and of
     any sample, `coverage` the share of samples that it was fitted to answer; `gain` and `cost` are what the fit expects
-    of it, of images that it did not see.
+    of it, of images that it did not see. Of the kind "temperature", the coefficients are those of the passes.
     """
 
     dataset: str
@@ -49,6 +49,7 @@ class FittedRejecter:
     coverage: float
     gain: float
     cost: float
+    kind: str = "linear"
 
     def to_bytes(self) -> bytes:
         """Returns the file: JSON with sorted keys, so that equal rejecters have equal files."""
@@ -87,7 +88,7 @@ def read_rejecter(place: RejecterFile) -> tuple[FittedRejecter, Rejecter]:
     if hashlib.sha256(content).hexdigest() != place.sha256:
         raise BadInput(f"the rejecter {place.file} is not the file that it was", "bring the old file back")
     fitted = _parsed(content, str(place.file))
-    return fitted, Rejecter.of(fitted.coefficients, fitted.bias, place.sha256)
+    return fitted, Rejecter.of(fitted.coefficients, fitted.bias, place.sha256, fitted.kind)
 
 
 def _parsed(content: bytes, where: str) -> FittedRejecter:
@@ -95,7 +96,10 @@ def _parsed(content: bytes, where: str) -> FittedRejecter:
         stored: Mapping[str, Any] = json.loads(content)
         if stored["format"] != FORMAT:
             raise ValueError(stored["format"])
-        known = {one.name: stored[one.name] for one in fields(FittedRejecter)}
+        known = {one.name: stored[one.name] for one in fields(FittedRejecter) if one.name != "kind"}
+        known["kind"] = stored.get("kind", "linear")
+        if known["kind"] not in KINDS:
+            raise ValueError(known["kind"])
         known["coefficients"] = tuple(float(one) for one in known["coefficients"])
         fitted = FittedRejecter(**known)
         numbers = np.array([*fitted.coefficients, fitted.bias], dtype=np.float64)

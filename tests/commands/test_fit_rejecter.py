@@ -148,6 +148,22 @@ def test_two_hundred_balls_are_attacked_and_none_breaks(place: Place, kind: str)
     assert broken == 0
 
 
+def test_temperatures_are_fitted_for_every_pass_and_certified(place: Place, many: Sample) -> None:
+    asked = ("--views", 2)
+    rows = fitted(many, "--kind", "temperature", *asked)
+    assert [row["kind"] for row in rows] == ["temperature"] * 3
+    content = json.loads(Path(rows[0]["file"]).read_text())
+    assert content["kind"] == "temperature"
+    assert len(content["coefficients"]) == 2
+    assert all(temperature > 0 for temperature in content["coefficients"])
+    command = ("certify", *many.flags, *N, "--uncertainty", "rejecter", "--rejecter", 1, *asked)
+    assert rsuq(*command).exit_code == 0
+    audit = rsuq("audit", 1, "--inputs", 3, "--steps", 3, "--format", "json")
+    assert audit.exit_code == 0, audit.stderr
+    assert query(place.database, "SELECT SUM(broken) FROM audit_ball") == [(0,)]
+    assert "unknown kind 'cold'" in refused(rsuq("fit-rejecter", *many.flags, "--kind", "cold"))
+
+
 def test_the_line_to_make_it_again_makes_it_again(place: Place, many: Sample) -> None:
     fitted(many, "--views", 2)
     rsuq("certify", *many.flags, *N, "--views", 2, "--rejecter", 1, "--uncertainty", "rejecter")

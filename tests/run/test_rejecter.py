@@ -36,6 +36,12 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert (rejecter.coefficients, rejecter.bias, rejecter.sha256) == ((0.5, -1.0), 0.25, place.sha256)
 
 
+def test_a_file_from_before_there_were_kinds_is_linear(tmp_path: Path) -> None:
+    said = json.loads(FITTED.to_bytes())
+    del said["kind"]
+    assert read_rejecter(written(tmp_path, json.dumps(said).encode()))[0] == FITTED
+
+
 def test_another_file_and_one_that_is_none_are_refused(tmp_path: Path) -> None:
     place = written(tmp_path, FITTED.to_bytes())
     with pytest.raises(BadInput, match="is not the file that it was"):
@@ -45,7 +51,9 @@ def test_another_file_and_one_that_is_none_are_refused(tmp_path: Path) -> None:
     said = json.loads(FITTED.to_bytes())
     for broken in (b"{", b"[]", b"\xff", *(
         json.dumps(said | changed).encode()
-        for changed in ({"format": "rsuq rejecter 9"}, {"bias": "much"}, {"coefficients": [1e999]}, {"seen": "?"})
+        for changed in (
+            {"format": "rsuq rejecter 9"}, {"kind": "cold"}, {"bias": "much"}, {"coefficients": [1e999]}, {"seen": "?"},
+        )
     )):  # fmt: skip
         with pytest.raises(BadInput, match="no rejecter of this release"):
             read_rejecter(written(tmp_path, broken))

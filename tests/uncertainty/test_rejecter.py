@@ -114,3 +114,33 @@ def test_the_measure_is_of_a_fitted_one_and_of_nothing_else() -> None:
     assert set(with_one.measures) - set(Predictor(2).measures) == {"rejecter"}
     assert str(with_one) == "2 views reject, fitted rejecter abababab"
     assert "rejecter" not in Predictor(2).recorded()["predictor"]
+
+
+def tempered(passes: npt.NDArray[np.float32], decide: str, temperatures: list[float]) -> npt.NDArray[np.float64]:
+    """Returns half the own margin of the mean of the tempered softmaxes, `[N]` in float64."""
+    logits = passes.astype(np.float64)
+    plain = special.softmax(logits, axis=2).mean(axis=1)
+    named = plain.argmax(1) if decide == "mean" and logits.shape[1] > 1 else logits[:, 0].argmax(1)
+    mean = special.softmax(logits / np.array(temperatures)[:, None], axis=2).mean(axis=1)
+    rows = np.arange(len(mean))
+    own = mean[rows, named]
+    mean[rows, named] = -1
+    return (1 - own + mean.max(1)) / 2
+
+
+@pytest.mark.parametrize("decide", ["single", "mean"])
+@pytest.mark.parametrize("temperatures", [[0.7], [2.0, 0.5], [1.0, 3.0, 0.9, 1.1]])
+def test_tempered_passes_have_the_own_margin_of_their_mean(decide: str, temperatures: list[float]) -> None:
+    logits = passes_of(1024, len(temperatures), 10)
+    rejecter = Rejecter.of(temperatures, 0.0, kind="temperature")
+    whole = scores(logits, ["rejecter"], decide, rejecter).values
+    truth = tempered(logits.numpy(), decide, temperatures)
+    np.testing.assert_allclose(whole[0].double().numpy(), truth, rtol=1e-4, atol=1e-6)
+    parts = [scores(part, ["rejecter"], decide, rejecter).values for part in logits.split(96)]
+    assert torch.equal(torch.cat(parts, dim=1), whole)
+
+
+def test_a_temperature_of_one_leaves_half_the_margin() -> None:
+    logits = passes_of(50, 1, 6)
+    found = scores(logits, ["rejecter", "margin"], "single", Rejecter.of([1.0], 0.0, kind="temperature")).values
+    torch.testing.assert_close(2 * found[0], found[1])

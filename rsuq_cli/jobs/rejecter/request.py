@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsuq_cli.errors import BadInput
+from rsuq_cli.errors import BadInput, nearest
 from rsuq_cli.results.names import NO_LABELS, Labels
 from rsuq_cli.run.request import ANY_MACHINE, CertifyRequest, Machine, Sources, check_sigma
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
+from rsuq_cli.uncertainty.rejecter import KINDS, Kind
 
 DEFAULT_MAX_CC_COST = 0.07
 
@@ -30,6 +31,7 @@ class RejecterRequest:
     predictor: Predictor = PLAIN
     coverage: float = 0.9
     max_cc_cost: float = DEFAULT_MAX_CC_COST
+    kind: Kind = "linear"
     noise: str = "gaussian"
     seed: int = 0
     folder: Path | None = None
@@ -38,6 +40,8 @@ class RejecterRequest:
 
     def __post_init__(self) -> None:
         check_sigma(self.sigma)
+        if self.kind not in KINDS:
+            raise BadInput(f"unknown kind {self.kind!r}", nearest(self.kind, KINDS))
         if not 0 < self.coverage < 1:
             raise BadInput(
                 f"coverage {self.coverage:g} is not between 0 and 1", "give the share to answer, such as 0.9"

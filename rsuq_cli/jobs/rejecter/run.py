@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.datasets.dataset import Dataset, Split
@@ -32,6 +33,7 @@ from rsuq_cli.run.sources import Opened
 from rsuq_cli.run.unseen import FEWEST
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.training.rejecter.fit import Fit, fitted
+from rsuq_cli.training.rejecter.temperature import fitted_temperatures
 from rsuq_cli.training.rejecter.worth import Draws, Floats, Outcome, outcome
 from rsuq_cli.uncertainty.forms import Outputs, form_of
 from rsuq_cli.uncertainty.rejecter import features
@@ -56,6 +58,7 @@ class FitOutcome:
     sigma: float
     images: int
     draws: int
+    kind: str
     coverage: float
     max_cc_cost: float
     price: float
@@ -73,16 +76,23 @@ def fit_rejecter(request: RejecterRequest, database: str | Path | None, watcher:
     (part,) = ready.inputs.parts
     draws = max(_FEWEST_DRAWS, math.ceil(SAMPLES / len(part)))
     watcher.say(f"fitting on {len(part):,} held-out inputs × {draws} noisy copies; thresholds keep the other half")
-    seen, measures = _draws(ready, part.split, draws)
-    fit = fitted(seen, coverage=request.coverage, max_cost=request.max_cc_cost)
+    seen, logits, measures = _draws(ready, part.split, draws)
+    fit = _fit(request, seen, logits)
     if not fit.affordable:
-        watcher.say(f"warning: no price keeps the cost to {100 * request.max_cc_cost:g} %: the cheapest is taken")
+        what = "the cheapest is taken" if request.kind == "linear" else "temperatures have no price"
+        watcher.say(f"warning: no price keeps the cost to {100 * request.max_cc_cost:g} %: {what}")
     number, file = _kept(request, ready.opened, part.split, fit, database, watcher)
     return FitOutcome(
         number, str(file), ready.opened.model.spec, ready.opened.dataset_name, request.sigma, len(part), draws,
-        request.coverage, request.max_cc_cost, fit.price, fit.affordable, fit.expected,
+        request.kind, request.coverage, request.max_cc_cost, fit.price, fit.affordable, fit.expected,
         {name: outcome(seen, values, request.coverage) for name, values in measures.items()},
     )  # fmt: skip
+
+
+def _fit(request: RejecterRequest, seen: Draws, logits: npt.NDArray[np.float32]) -> Fit:
+    if request.kind == "temperature":
+        return fitted_temperatures(seen, logits, coverage=request.coverage, max_cost=request.max_cc_cost)
+    return fitted(seen, coverage=request.coverage, max_cost=request.max_cc_cost)
 
 
 def _half(opened: Opened) -> Inputs:
@@ -100,15 +110,18 @@ def _half(opened: Opened) -> Inputs:
     return Inputs(parts=(Part(dataset.name, split, split.indices, split.indices),))
 
 
-def _draws(ready: Ready[Inputs], split: Split, draws: int) -> tuple[Draws, dict[str, Floats]]:
-    """Returns what the networks say of noisy copies of the images, and the measures that a rejecter stands beside.
+def _draws(
+    ready: Ready[Inputs], split: Split, draws: int
+) -> tuple[Draws, npt.NDArray[np.float32], dict[str, Floats]]:  # fmt: skip
+    """Returns what the networks say of noisy copies of the images, their logits `[S, T, K]`, and the measures that a
+    rejecter stands beside.
 
     Copies without an answer are left out: they are rejected whatever is fitted.
     """
     decide = ready.engine.predictor.decide
     names = [name for name in ("margin", "own_margin") if name in ready.engine.predictor.measures]
     labels, images = np.repeat(split.labels.numpy(), draws), np.repeat(np.arange(len(split)), draws)
-    found, answered, classes, right = [], [], [], []
+    found, logits, answered, classes, right = [], [], [], [], []
     values: dict[str, list[Floats]] = {name: [] for name in names}
     start = 0
     for passes in ready.engine.passes(split.images, split.indices, draws=draws):
@@ -116,6 +129,7 @@ def _draws(ready: Ready[Inputs], split: Split, draws: int) -> tuple[Draws, dict[
         rows = np.arange(start, start + len(passes))
         start += len(passes)
         found.append(features(of).double().numpy())
+        logits.append(of.passes.numpy())
         answered.append(is_answer(of.passes.flatten(1)).numpy())
         classes.append(of.decided.numpy())
         right.append(of.p.double().numpy()[np.arange(len(rows)), labels[rows]])
@@ -125,7 +139,8 @@ def _draws(ready: Ready[Inputs], split: Split, draws: int) -> tuple[Draws, dict[
     if not keep.any():
         raise BadInput("the network answers no noisy calibration input", "it needs logits that are finite numbers")
     every = Draws(np.concatenate(found), np.concatenate(classes), labels, images, np.concatenate(right))
-    return every.of(keep), {name: np.concatenate(parts)[keep] for name, parts in values.items()}
+    measures = {name: np.concatenate(parts)[keep] for name, parts in values.items()}
+    return every.of(keep), np.concatenate(logits)[keep], measures
 
 
 def _kept(
@@ -138,6 +153,7 @@ def _kept(
         coefficients=tuple(map(float, fit.linear.coefficients.astype(np.float32))),
         bias=float(np.float32(fit.linear.bias)), seen=SeenImages.of(split.images).packed(), price=fit.price,
         toll=fit.toll, coverage=request.coverage, gain=fit.expected.gain, cost=fit.expected.cost,
+        kind=request.kind,
     )  # fmt: skip
     content = rejecter.to_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -150,7 +166,8 @@ def _kept(
         sha256=digest, accuracy_clean=None, accuracy_noisy=None,
         configuration={
             "network": opened.checkpoint.id if opened.checkpoint else opened.which,
-            **rejecter.predictor, "price": fit.price, "coverage": request.coverage, "max_cc_cost": request.max_cc_cost,
+            **rejecter.predictor, "kind": request.kind, "price": fit.price,
+            "coverage": request.coverage, "max_cc_cost": request.max_cc_cost,
             "gain": fit.expected.gain, "cost": fit.expected.cost,
         },
     )  # fmt: skip

@@ -19,7 +19,7 @@ from rsuq_cli.training.rejecter.worth import Draws, Flags, Floats, Outcome, outc
 # worth on average: coverage is spent where it pays.
 PRICES = (0.0, 0.5, 1.0, 2.0, 4.0)
 TOLLS = (0.3, 1.0, 3.0)
-_FOLDS = 4
+FOLDS = 4
 # At first as if nothing were rejected, then where the first fit has left off: the last wrong sample is worth most.
 _ROUNDS = 2
 
@@ -84,8 +84,8 @@ def weighed(draws: Draws, price: float, toll: float, coverage: float) -> Linear:
 def _unseen_scores(draws: Draws, price: float, toll: float, coverage: float) -> Floats:
     """Returns scores `[S]` of every draw by a fit to the images of the other folds."""
     scores = np.zeros(len(draws))
-    for fold in range(_FOLDS):
-        held_out: Flags = draws.images % _FOLDS == fold
+    for fold in range(FOLDS):
+        held_out: Flags = draws.images % FOLDS == fold
         others = draws.of(~held_out)
         if held_out.any() and others.counts:
             scores[held_out] = weighed(others, price, toll, coverage).of(draws.features[held_out])
