@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -116,6 +117,27 @@ def no_double_on_the_device() -> str:
         ("ood", "--model", "mlp", "--ood", "noise:uniform", "--limit", 2, "--n", 100, "--no-compile", *ON),
         float64=False,
     )  # fmt: skip
+
+
+@check
+def an_interrupted_training_goes_on_without_doubles() -> str:
+    """`acr` keeps a weight for every image, and a number that says when they were measured."""
+
+    def stop(record: object) -> None:
+        raise KeyboardInterrupt
+
+    dataset, kept = open_dataset("digits"), database().parent / "state.pt"
+    settings = TrainSettings(
+        sigma=0.5, epochs=2, objective="acr", parameters={"noises": 1, "steps": 1, "easy_from": 0.0}
+    )  # fmt: skip
+    with Pretend(float64=False):
+        for on_epoch in (stop, None):
+            model = build("mlp", shape=dataset.shape, num_classes=10)
+            with contextlib.suppress(KeyboardInterrupt):
+                result = loop.train(
+                    model, dataset, settings, device=CUDA, on_epoch=on_epoch, resume_file=kept
+                )  # fmt: skip
+    return "" if (result.resumed_after, result.epochs_done) == (1, 2) else f"{result}"
 
 
 @check

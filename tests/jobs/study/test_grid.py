@@ -14,7 +14,7 @@ from rsuq_cli.jobs.study.grid import Cell, Surroundings, cells_of
 from rsuq_cli.jobs.study.plan import parsed
 from rsuq_cli.models.member import Member
 from rsuq_cli.models.monte_carlo import MonteCarlo
-from rsuq_cli.run.request import ANY_MACHINE
+from rsuq_cli.run.request import ANY_MACHINE, Machine
 
 WRITTEN = """
 name = "digits"
@@ -48,6 +48,13 @@ def test_lists_multiply_into_a_grid() -> None:
         assert sampling.certify.coverages == (0.9, 0.8)
         assert (sampling.certify.n, sampling.certify.limit, sampling.certify.seed) == (1000, 30, 0)
         assert sampling.of(7).sources.checkpoint == "7"
+
+
+def test_it_trains_on_the_first_of_several_devices_and_samples_on_all() -> None:
+    plan = parsed(tomllib.loads(WRITTEN), "plan.toml")
+    for cell in cells_of(plan, Surroundings(Machine("cuda:1,cuda:0", workers=2)), "plan.toml"):
+        assert (cell.training.machine.device, cell.training.machine.workers) == ("cuda:1", 1)
+        assert [one.certify.machine.device for one in cell.samplings] == ["cuda:1,cuda:0"]
 
 
 def test_cells_are_left_out_and_settings_overridden() -> None:
