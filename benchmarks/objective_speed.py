@@ -47,7 +47,9 @@ def main() -> None:
     torch.manual_seed(0)
     model, images = build(given.model, shape=shape, num_classes=10).train(), torch.rand(given.batch, *shape)
     labels = model(images).argmax(dim=1)
-    objectives = {name: objective_named(name, sigma=SIGMA) for name in objective_names()}
+    objectives = {
+        name: objective_named(name, sigma=SIGMA) for name in objective_names() if not objective_named(name).of_denoiser
+    }
     times: dict[str, list[float]] = {name: [] for name in objectives}
     for repeat in range(given.repeats + 1):
         for name, objective in objectives.items():

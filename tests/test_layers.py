@@ -53,8 +53,8 @@ FLOOR_PLAN = {
         "certificates.evidence uncertainty datasets.dataset errors", "numpy torch mpmath", inside="platformdirs"
     ),
     "training": Room(
-        "certificates.bounds datasets.dataset models.checkpoints models.statistics sampling.device uncertainty errors "
-        "fingerprint",
+        "certificates.bounds datasets.dataset models.checkpoints models.denoiser models.statistics sampling.device "
+        "uncertainty errors fingerprint",
         "numpy scipy torch",
         inside="sklearn",
     ),
@@ -93,7 +93,9 @@ FLOOR_PLAN = {
     ),
     # the command line: quick to start, so everything else is imported inside its functions
     "commands": Room(
-        "console errors spelling training.objectives.names uncertainty.measures", "typer rich", inside="*"
+        "console errors spelling models.denoiser training.objectives.names uncertainty.measures",
+        "typer rich",
+        inside="*",
     ),
     "app": Room("commands errors streams version", "typer", inside="console settings"),
     "__main__": Room("app"),

@@ -50,6 +50,7 @@ def certify(
     uncertainty: options.Measures = None,
     views: options.Views = 1,
     members: options.Members = None,
+    denoiser: options.Denoiser = None,
     mc_dropout: options.McDropout = None,
     passes: options.Passes = None,
     rejecter: options.Rejecter = None,
@@ -139,7 +140,7 @@ def certify(
         pretrained=pretrained,
     )
     sources = with_noise_at(sources, noise_at)
-    sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide, rejecter), seed, db)
+    sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide, rejecter, denoiser), seed, db)
     request = CertifyRequest(
         sources=sources,
         sigma=sigma,

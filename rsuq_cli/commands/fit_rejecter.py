@@ -25,6 +25,7 @@ def fit_rejecter(
     noise_at: options.NoiseAt = "data",
     views: options.Views = 1,
     members: options.Members = None,
+    denoiser: options.Denoiser = None,
     mc_dropout: options.McDropout = None,
     passes: options.Passes = None,
     decide: options.Decide = None,
@@ -83,7 +84,7 @@ def fit_rejecter(
         pretrained=pretrained,
     )
     sources = with_noise_at(sources, noise_at)
-    sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide), seed, db)
+    sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide, denoiser=denoiser), seed, db)
     request = RejecterRequest(
         sources=sources,
         sigma=sigma,

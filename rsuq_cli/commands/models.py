@@ -107,7 +107,7 @@ def export(
     """
     from rsuq_cli.console import say
     from rsuq_cli.files import new_file
-    from rsuq_cli.jobs.models import described, export_targets, export_weights
+    from rsuq_cli.jobs.models import check_network, described, export_targets, export_weights
     from rsuq_cli.jobs.program import CONFIGURATION, PROGRAM, exported
     from rsuq_cli.reports.comparison import parse_radii
     from rsuq_cli.reports.model_card import CardContent, model_card
@@ -123,6 +123,7 @@ def export(
 
     with open_for_reading(db) as results:
         row = checkpoint_by_number(results, number_named(results, "checkpoint", checkpoint))
+        check_network(row)
         runs = runs_by_checkpoint(results).get(row.id, ())
         others = (PROGRAM, CONFIGURATION)
         weights, card = export_targets(row, output or Path(path_of(row.file).stem), others, force=force)

@@ -51,6 +51,7 @@ def ood(
     uncertainty: options.Measures = None,
     views: options.Views = 1,
     members: options.Members = None,
+    denoiser: options.Denoiser = None,
     mc_dropout: options.McDropout = None,
     passes: options.Passes = None,
     rejecter: options.Rejecter = None,
@@ -111,8 +112,9 @@ def ood(
     }  # fmt: skip
     if run is not None:
         chosen = {
-            "--checkpoint": checkpoint, "--objective": objective, "--members": members, "--mc-dropout": mc_dropout,
-            "--passes": passes, "--rejecter": rejecter, "--noise-at": None if noise_at == "data" else noise_at,
+            "--checkpoint": checkpoint, "--objective": objective, "--members": members, "--denoiser": denoiser,
+            "--mc-dropout": mc_dropout, "--passes": passes, "--rejecter": rejecter,
+            "--noise-at": None if noise_at == "data" else noise_at,
         }  # fmt: skip
         for flag, value in chosen.items():
             if value is not None:
@@ -127,12 +129,14 @@ def ood(
         normalise, given_statistics(mean, std), settings.get("assumed"),
         settings["untrained"], settings["factory_file"], classes_renamed, settings.get("recorded_classes"),
         checkpoint, objective, settings.get("members", ()), settings["pretrained"], settings.get("monte_carlo"),
-        settings.get("rejecter"),
+        settings.get("rejecter"), settings.get("denoiser"),
     )  # fmt: skip
     sources = with_noise_at(sources, noise_at)
     predictor = settings.get("predictor")
     if predictor is None:
-        sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide, rejecter), seed, db)
+        sources, predictor = asked(
+            sources, Flags(views, members, mc_dropout, passes, decide, rejecter, denoiser), seed, db
+        )
     certify = CertifyRequest(
         sources=sources,
         sigma=settings["sigma"],

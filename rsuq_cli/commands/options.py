@@ -159,6 +159,14 @@ Members = Annotated[
         show_default="one network",
     ),
 ]  # fmt: skip
+Denoiser = Annotated[
+    str | None,
+    reading(
+        "--denoiser", metavar="ID|FILE|FACTORY",
+        help="Put this in front of the network: a checkpoint of rsuq train --denoiser, or path/file.py:factory.",
+        show_default="none",
+    ),
+]  # fmt: skip
 McDropout = Annotated[
     float | None,
     reading(

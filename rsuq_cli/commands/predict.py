@@ -14,7 +14,8 @@ from rsuq_cli.uncertainty.measures import MEASURES
 # Flags that a run has settled.
 _SETTLED = (
     "model", "checkpoint", "objective", "untrained", "pretrained", "noise_at", "classes_renamed", "sigma", "dataset",
-    "uncertainty", "views", "members", "mc_dropout", "passes", "rejecter", "decide", "coverage", "threshold", "rule",
+    "uncertainty", "views", "members", "denoiser", "mc_dropout", "passes", "rejecter", "decide", "coverage",
+    "threshold", "rule",
     "competitors", "n0", "n", "alpha", "family_wise", "split", "seed", "noise", "image_size", "precision",
     "normalise", "mean", "std",
 )  # fmt: skip
@@ -59,6 +60,7 @@ def predict(
     ] = "entropy",
     views: options.Views = 1,
     members: options.Members = None,
+    denoiser: options.Denoiser = None,
     mc_dropout: options.McDropout = None,
     passes: options.Passes = None,
     rejecter: options.Rejecter = None,
@@ -126,7 +128,9 @@ def predict(
             pretrained=pretrained,
         )
         sources = with_noise_at(sources, noise_at)
-        sources, predictor = asked(sources, Flags(views, members, mc_dropout, passes, decide, rejecter), seed, db)
+        sources, predictor = asked(
+            sources, Flags(views, members, mc_dropout, passes, decide, rejecter, denoiser), seed, db
+        )
         settings = CertifyRequest(
             sources=sources,
             sigma=sigma,

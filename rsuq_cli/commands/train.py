@@ -5,12 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from rsuq_cli.commands import options
+from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.models.denoiser import DENOISERS
 from rsuq_cli.training.objectives.names import objective_names
 
 
 def train(
+    ctx: typer.Context,
     model: options.Model = "cnn",
+    denoiser: Annotated[
+        str | None,
+        options.what(
+            "--denoiser",
+            metavar="NAME",
+            help=f"Train a denoiser, {options.listed(DENOISERS)}, instead of a network; --for says in front of which.",
+        ),
+    ] = None,
+    for_: Annotated[
+        str | None,
+        options.what("--for", metavar="ID|FILE|MODEL", help="The network that the denoiser is for; it stays as it is."),
+    ] = None,
     pretrained: options.Pretrained = False,
     sigma: options.Sigma = 0.25,
     dataset: options.Dataset = "digits",
@@ -24,9 +41,13 @@ def train(
     image_size: options.ImageSize = None,
     noise_at: options.NoiseAt = "data",
     objective: Annotated[
-        str,
-        options.training(metavar="NAME", help=f"What is minimised under noise: {options.listed(objective_names())}."),
-    ] = "gaussian",
+        str | None,
+        options.training(
+            metavar="NAME",
+            help=f"What is minimised under noise: {options.listed(objective_names())}.",
+            show_default="gaussian; denoise-mse for a denoiser",
+        ),
+    ] = None,
     parameter: Annotated[
         list[str] | None,
         options.training("--set", metavar="NAME=VALUE", help="A parameter of the objective; may be repeated."),
@@ -40,6 +61,10 @@ def train(
             show_default="drawn",
         ),
     ] = None,
+    frozen_body: Annotated[
+        bool,
+        options.training("--frozen-body", help="Train the last layer alone: for --init or --pretrained on few images."),
+    ] = False,
     epochs: Annotated[
         int | None, options.training(metavar="N", help="Passes over the data.", show_default="what suits")
     ] = None,
@@ -79,7 +104,7 @@ def train(
     db: options.Database = None,
     format: options.OutputFormat = "table",
 ) -> None:
-    """Train a classifier that is robust against Gaussian noise, and keep its checkpoint.
+    """Train a classifier that is robust against Gaussian noise, or a denoiser for one that is not.
 
     Interrupted, the same command goes on after the last finished epoch; complete, it shows the checkpoint.
     """
@@ -96,14 +121,25 @@ def train(
         from rsuq_cli.datasets.names import without
 
         dataset = without(dataset, hold_out_classes)
+    if (denoiser is None) != (for_ is None):
+        given, missing = ("--for", "--denoiser") if denoiser is None else ("--denoiser", "--for")
+        raise BadInput(f"{given} is given without {missing}", f"give {missing} with it")
+    if denoiser is not None:
+        settled = {"--model": "model", "--pretrained": "pretrained", "--frozen-body": "frozen_body"}
+        for flag, name_ in settled.items():
+            source = ctx.get_parameter_source(name_)
+            if source is not None and source.name == "COMMANDLINE":
+                raise BadInput(f"both --denoiser and {flag} are given", f"--for names the network: leave {flag} out")
+        if denoiser not in DENOISERS:
+            raise BadInput(f"there is no denoiser {denoiser!r}", nearest(denoiser, DENOISERS))
     request = TrainRequest(
-        with_noise_at(Sources(model, dataset, None, data_dir, image_size, pretrained=pretrained), noise_at),
+        with_noise_at(Sources(denoiser or model, dataset, None, data_dir, image_size, pretrained=pretrained), noise_at),
         sigma,
         epochs,
         batch_size,
         learning_rate,
         schedule,
-        objective,
+        objective or ("denoise-mse" if denoiser else "gaussian"),
         assignments(parameter or []),
         init,
         ema,
@@ -112,6 +148,8 @@ def train(
         fresh,
         labels=Labels(name, tuple(tag or ())),
         machine=Machine(device, precision),
+        classifier=for_,
+        frozen_body=frozen_body,
     )
     requests = training_of_members(request, ensemble)
     if dry_run:

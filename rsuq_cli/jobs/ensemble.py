@@ -16,12 +16,14 @@ from rsuq_cli.jobs.training.origin import Origin, origin_of_weights
 from rsuq_cli.jobs.training.request import TrainOutcome, TrainRequest
 from rsuq_cli.jobs.training.run import train_run
 from rsuq_cli.models.checkpoints import sha256_of
+from rsuq_cli.models.denoiser import Denoiser
 from rsuq_cli.models.member import Member
 from rsuq_cli.models.rejecter_file import RejecterFile
 from rsuq_cli.results.checkpoints import checkpoint_by_number
 from rsuq_cli.results.database import open_for_lookup
 from rsuq_cli.results.labels import number_named
 from rsuq_cli.results.names import REJECTER
+from rsuq_cli.run.denoising import denoiser_of_factory, denoiser_of_weights, is_factory
 from rsuq_cli.run.record import masks_of
 from rsuq_cli.run.rejecter import read_rejecter
 from rsuq_cli.run.request import Sources
@@ -52,6 +54,17 @@ def with_members(sources: Sources, named: str, database: str | Path | None) -> S
     return replace(sources, members=members)
 
 
+def denoiser_named(named: str, database: str | Path | None) -> Denoiser:
+    """Returns the denoiser of a checkpoint, by number or name, of a file, or of a factory of one's own.
+
+    Raises BadInput where there is none of the three, or it is no denoiser.
+    """
+    if is_factory(named):
+        return denoiser_of_factory(named)
+    origin = origin_of_weights(named, database)
+    return denoiser_of_weights(origin.file, origin.sha256)
+
+
 class Flags(NamedTuple):
     """What a command says of its predictor; None where it says nothing."""
 
@@ -61,6 +74,7 @@ class Flags(NamedTuple):
     passes: int | None
     decide: str | None
     rejecter: str | None = None
+    denoiser: str | None = None
 
 
 class Asked(NamedTuple):
@@ -78,7 +92,11 @@ def asked(sources: Sources, flags: Flags, seed: int, database: str | Path | None
     """
     if flags.members is not None:
         sources = with_members(sources, flags.members, database)
+    if flags.denoiser is not None:
+        sources = replace(sources, denoiser=denoiser_named(flags.denoiser, database))
     predictor = predictor_asked(flags, tuple(one.sha256 for one in sources.members))
+    if sources.denoiser is not None:
+        predictor = replace(predictor, denoiser=sources.denoiser.sha256)
     if flags.rejecter is not None:
         place = rejecter_named(flags.rejecter, database)
         read_rejecter(place)[0].check_asked(predictor)

@@ -26,6 +26,7 @@ from rsuq_cli.models.checkpoints import (
     write_atomically,
 )
 from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.denoiser import DENOISERS
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import open_model
 from rsuq_cli.models.statistics import Statistics
@@ -136,6 +137,15 @@ def described(checkpoint: CheckpointRow) -> Described:
             found[part[1]] = tuple(float(value) for value in tensor.flatten())
     known = Statistics(found["mean"], found["std"]) if found.keys() == {"mean", "std"} else None
     return Described(_metadata(file), known)
+
+
+def check_network(checkpoint: CheckpointRow) -> None:
+    """Raises BadInput for a denoiser: a card and a program are of a network that answers."""
+    if checkpoint.model in DENOISERS:
+        raise BadInput(
+            f"checkpoint {checkpoint.id} is a denoiser, and no network that answers",
+            f"its weights are {checkpoint.file}",
+        )
 
 
 def export_targets(

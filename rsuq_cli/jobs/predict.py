@@ -38,6 +38,7 @@ from rsuq_cli.results.selection import Selection, chosen_scorings
 from rsuq_cli.results.writer import load_edges
 from rsuq_cli.run.configuration import (
     CALIBRATION_IMAGES,
+    DENOISER_CONTENT,
     DROPOUT_RATES,
     MEMBERS_SOURCE,
     recorded_fingerprint,
@@ -273,6 +274,7 @@ def _known_edges(
         CALIBRATION_IMAGES: opened.dataset.load("calibration").sha256(), "dataset": opened.dataset_name,
         "sigma": request.sigma, "seed": request.seed, "noise": request.noise, "device": sampling.device.type,
         "precision": sampling.precision,
+        DENOISER_CONTENT: (opened.denoiser and opened.denoiser.content_sha256) or None,
         PREDICTOR: request.predictor.recorded().get(PREDICTOR),
         DROPOUT_RATES: dropout_rates(opened.model.module) or None,
         MEMBERS_SOURCE: members_source(opened.others) or None,

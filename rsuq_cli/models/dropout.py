@@ -28,6 +28,16 @@ torch.fx.wrap("keys_of")
 torch.fx.wrap("dropped")
 
 
+class NoLastLayer(BadInput):
+    """A network does not end with one linear layer."""
+
+    def __init__(self, spec: str) -> None:
+        super().__init__(
+            f"{spec} does not end with one linear layer",
+            "for --mc-dropout give it nn.Dropout layers of its own, and for training leave --frozen-body out",
+        )
+
+
 class _Masks:
     """The keys `[N]` of the inputs that are being asked about, and which pass it is; None where nothing is dropped."""
 
@@ -116,7 +126,7 @@ def with_dropout(network: nn.Module, settings: MonteCarlo | None, shape: Shape, 
             by_channel = isinstance(own, _BY_CHANNEL)
             _put(network, name, _Dropped(cast("nn.Dropout", own).p, layer, masks, by_channel=by_channel))
         return Dropout(network, settings, masks, at_once=False).eval()
-    name = _last_layer(network, shape, spec)
+    name = last_layer(network, shape, spec)
     _put(network, name, _Head(network.get_submodule(name), settings, masks))
     return Dropout(network, settings, masks, at_once=True).eval()
 
@@ -133,7 +143,7 @@ def _put(network: nn.Module, name: str, part: nn.Module) -> None:
     setattr(network.get_submodule(parent), own, part)
 
 
-def _last_layer(network: nn.Module, shape: Shape, spec: str) -> str:
+def last_layer(network: nn.Module, shape: Shape, spec: str) -> str:
     """Returns the name of the layer whose answer is the network's own; raises BadInput where there is none."""
     answers: dict[str, list[torch.Tensor]] = {}
     hooks = [
@@ -152,7 +162,4 @@ def _last_layer(network: nn.Module, shape: Shape, spec: str) -> str:
     for name, given in answers.items():
         if len(given) == 1 and given[0].shape == logits.shape and bool((given[0] == logits).all()):
             return name
-    raise BadInput(
-        f"{spec} has no dropout, and does not end with one linear layer to put it before",
-        "give the network nn.Dropout layers of its own",
-    )
+    raise NoLastLayer(spec)

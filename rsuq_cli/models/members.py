@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from rsuq_cli.errors import BadInput
+from rsuq_cli.models.denoised import Denoised
 from rsuq_cli.models.dropout import Dropout, with_dropout
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.member import Member
@@ -53,7 +54,10 @@ def under_dropout(model: LoadedModel, settings: MonteCarlo | None, shape: Shape)
     if settings is None:
         return model
     masked = [with_dropout(one, settings, shape, model.spec) for one in _networks(model.module)]
-    return replace(model, module=Members(masked).eval() if len(masked) > 1 else masked[0])
+    module: nn.Module = Members(masked) if len(masked) > 1 else masked[0]
+    if isinstance(model.module, Denoised):
+        module = Denoised(model.module.denoiser, module)
+    return replace(model, module=module.eval())
 
 
 def dropout_rates(module: nn.Module) -> list[list[float]]:
@@ -62,6 +66,7 @@ def dropout_rates(module: nn.Module) -> list[list[float]]:
 
 
 def _networks(module: nn.Module) -> list[nn.Module]:
+    module = module.network if isinstance(module, Denoised) else module
     return list(module.models) if isinstance(module, Members) else [module]
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import select, text
 
 from rsuq_cli.errors import BadInput
 from rsuq_cli.results.database import Database
@@ -44,10 +44,10 @@ def list_checkpoints(
     return [row for row in found if name in (None, row.name) and set(tags) <= set(row.tags)]
 
 
-def _members(configuration: str) -> list[str]:
-    """Returns the sha256 of an ensemble's further networks, and of a rejecter, as a run's configuration holds them."""
+def _further(configuration: str) -> list[str]:
+    """Returns the sha256 of an ensemble's further networks, of a rejecter and of a denoiser, as a run records them."""
     predictor = json.loads(configuration).get("predictor", {})
-    return [*predictor.get("members", ()), *filter(None, [predictor.get("rejecter")])]
+    return [*predictor.get("members", ()), *filter(None, [predictor.get("rejecter"), predictor.get("denoiser")])]
 
 
 def checkpoint_by_number(db: Database, number: int) -> CheckpointRow:
@@ -64,16 +64,14 @@ def where_checkpoints(written: str) -> Condition:
 
 
 def runs_by_checkpoint(db: Database) -> dict[int, tuple[int, ...]]:
-    """Returns the numbers of the runs that were made with each checkpoint that has any, as the network or a member."""
+    """Returns the numbers of the runs of each checkpoint that has any, as their network, member or denoiser."""
     found: dict[int, tuple[int, ...]] = {}
     with db.read() as connection:
         numbers = {row.sha256: row.id for row in connection.execute(select(_CHECKPOINT.c.sha256, _CHECKPOINT.c.id))}
-        ensembles = select(_RUN.c.id, _RUN.c.configuration).where(
-            or_(_RUN.c.configuration.contains('"members"'), _RUN.c.configuration.contains('"rejecter"'))
-        )
-        members = {number: _members(configuration) for number, configuration in connection.execute(ensembles)}
+        of_several = select(_RUN.c.id, _RUN.c.configuration).where(_RUN.c.configuration.contains('"predictor"'))
+        others = {number: _further(configuration) for number, configuration in connection.execute(of_several)}
         for checkpoint_id, run_id in connection.execute(select(_RUN.c.checkpoint_id, _RUN.c.id).order_by(_RUN.c.id)):
-            further = [numbers[one] for one in members.get(run_id, ()) if one in numbers]
+            further = [numbers[one] for one in others.get(run_id, ()) if one in numbers]
             for number in filter(None, (checkpoint_id, *further)):
                 found[number] = (*found.get(number, ()), run_id)
     return found

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.fitted import original
-from rsuq_cli.models.loading import LoadedModel
 from rsuq_cli.run.request import Sources
 from rsuq_cli.sampling.engine import Answers
 
@@ -38,9 +37,9 @@ FEWEST = 20
 _DEVIATIONS = 3.0
 
 
-def other_sigma(model: LoadedModel, sigma: float) -> str:
-    """Returns a line where the weights say that they were trained at another noise level than `sigma`."""
-    trained = _trained_sigma(model.metadata, model.source)
+def other_sigma(metadata: Mapping[str, Any], source: str, sigma: float) -> str:
+    """Returns a line where weights from `source` say that they were trained at another noise level than `sigma`."""
+    trained = _trained_sigma(metadata, source)
     if trained is None or abs(trained - sigma) <= _SAME_SIGMA * sigma:
         return ""
     said = "without noise" if trained == 0 else f"at sigma {trained:g}"
@@ -103,6 +102,11 @@ def _ways_out(sources: Sources, sigma: float) -> str:
     size = ["--image-size", str(sources.image_size)] if sources.image_size else []
     train = shlex.join(["rsuq", "train", "--model", sources.model, *dataset, *size, "--sigma", f"{sigma:g}"])
     ways = [f"train the network under it: {train}"]
+    if not sources.denoiser:
+        named = sources.checkpoint or sources.weights or sources.model
+        front = [*dataset, *size, "--sigma", f"{sigma:g}"]
+        denoise = shlex.join(["rsuq", "train", "--denoiser", "unet", "--for", str(named), *front])
+        ways.append(f"put a denoiser in front of it: {denoise}, then --denoiser ID")
     if sources.pretrained:
         ways.append(f"fine-tune the published weights: {train} --pretrained")
     elif sources.weights or sources.checkpoint:

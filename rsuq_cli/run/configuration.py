@@ -19,6 +19,10 @@ FINGERPRINT = "fingerprint"
 CALIBRATION_IMAGES = "calibration_images_sha256"
 # Which models the further networks of an ensemble are, and where their weights were; their hashes are the predictor's.
 MEMBERS = "members"
+# Which denoiser it is, and where it was; its hash is the predictor's.
+DENOISER = "denoiser"
+# The hash of what a factory made as the denoiser: weights that it loads are no part of its source.
+DENOISER_CONTENT = "denoiser_content_sha256"
 # The rates of every network's own dropout layers, which its answers without masks do not show.
 DROPOUT_RATES = "dropout_rates"
 # The hashes of the files of further networks that are a user's own, "" for those of the zoo.
@@ -35,9 +39,8 @@ def hashed_part(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the evidence depends on."""
     # The size of the images is in the data set's name, and what a file holds counts, not where it lies; the usual
     # normalisation was not always recorded.
-    ignored = {IMAGE_SIZE, FACTORY_FILE, MEMBERS, REJECTER_FILE} | (
-        set() if tells_apart(configuration) else {NORMALISATION}
-    )
+    ignored = {IMAGE_SIZE, FACTORY_FILE, MEMBERS, REJECTER_FILE, DENOISER}
+    ignored |= set() if tells_apart(configuration) else {NORMALISATION}
     return without(configuration, *ignored)
 
 

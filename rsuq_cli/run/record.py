@@ -15,6 +15,8 @@ from typing import Any, Literal
 from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.models.checkpoints import library_versions
+from rsuq_cli.models.denoised import LoadedDenoiser
+from rsuq_cli.models.denoiser import Denoiser
 from rsuq_cli.models.loading import LoadedModel
 from rsuq_cli.models.member import Member
 from rsuq_cli.models.members import dropout_rates
@@ -23,6 +25,8 @@ from rsuq_cli.models.rejecter_file import RejecterFile
 from rsuq_cli.results.rows import NewRun, RunRow
 from rsuq_cli.run.configuration import (
     CALIBRATION_IMAGES,
+    DENOISER,
+    DENOISER_CONTENT,
     DROPOUT_RATES,
     FACTORY_FILE,
     FINGERPRINT,
@@ -83,6 +87,7 @@ def configuration_of(
         **_members(opened),
         **_masked(opened),
         **({REJECTER_FILE: spelled(opened.rejecter_file.resolve())} if opened.rejecter_file else {}),
+        **_denoiser(opened.denoiser),
         **({FACTORY_FILE: spelled(opened.model.source_file)} if opened.model.source_file else {}),
         **own,
     }
@@ -126,6 +131,26 @@ def _masked(opened: Opened) -> dict[str, Any]:
     """Returns the rates of the networks' own dropout layers, where they are asked under masks."""
     rates = dropout_rates(opened.model.module)
     return {DROPOUT_RATES: rates} if rates else {}
+
+
+def _denoiser(opened: LoadedDenoiser | None) -> dict[str, Any]:
+    """Returns which denoiser it was and where, so that it is found again, and what a factory made."""
+    if opened is None:
+        return {}
+    known = opened.denoiser
+    places = {"file": known.file and known.file.resolve(), FACTORY_FILE: known.factory_file}
+    where = {"model": known.spec, **{name: spelled(place) for name, place in places.items() if place}}
+    return {DENOISER: where} | ({DENOISER_CONTENT: opened.content_sha256} if opened.content_sha256 else {})
+
+
+def denoiser_of(configuration: Mapping[str, Any]) -> Denoiser | None:
+    """Returns the denoiser of a stored run, as it was then; None where it had none."""
+    sha256 = predictor_of(configuration).denoiser
+    if not sha256:
+        return None
+    place = configuration[DENOISER]
+    file, factory = (path_of(place[name]) if name in place else None for name in ("file", FACTORY_FILE))
+    return Denoiser(place["model"], sha256, file, factory)
 
 
 def monte_carlo_of(run: RunRow) -> MonteCarlo | None:

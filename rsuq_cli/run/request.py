@@ -23,6 +23,7 @@ from rsuq_cli.certificates.method import (
 from rsuq_cli.certificates.stopping import GUARANTEE_NAMES, GuaranteeName, Stopping
 from rsuq_cli.datasets.names import parted
 from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.models.denoiser import Denoiser
 from rsuq_cli.models.member import Member
 from rsuq_cli.models.monte_carlo import MonteCarlo
 from rsuq_cli.models.rejecter_file import RejecterFile
@@ -52,7 +53,8 @@ class Sources:
     of other names in their order; `recorded_classes` are those of a run that is opened again. `checkpoint` names one by
     its number or name, `objective` takes the newest of those trained for it; `pretrained` takes the weights that the
     library of a model publishes. `members` are further networks, and all of them are asked under dropout as
-    `monte_carlo` says; `rejecter` was fitted to what they say. `NAME@16` is NAME with `image_size` 16.
+    `monte_carlo` says, what they see having gone through the `denoiser`; `rejecter` was fitted to what they say.
+    `NAME@16` is NAME with `image_size` 16.
     Raises BadInput for an unknown normalisation, and where two normalisations or sizes are given.
     """
 
@@ -74,6 +76,7 @@ class Sources:
     pretrained: bool = False
     monte_carlo: MonteCarlo | None = None
     rejecter: RejecterFile | None = None
+    denoiser: Denoiser | None = None
 
     def __post_init__(self) -> None:
         # Names are kept with results, and a path of any bytes may be in them.

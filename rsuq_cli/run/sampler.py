@@ -18,6 +18,8 @@ from rsuq_cli.certificates.evidence import MeasureEdges
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.errors import BadInput
 from rsuq_cli.fingerprint import Fingerprint
+from rsuq_cli.models.denoised import behind, open_denoiser
+from rsuq_cli.models.denoiser import Denoiser
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.member import Member
@@ -73,6 +75,7 @@ class Recipe(NamedTuple):
     factory_file: Path | None = None
     members: tuple[Member, ...] = ()
     monte_carlo: MonteCarlo | None = None
+    denoiser: Denoiser | None = None
 
 
 def open_sampler(engine: Engine, recipe: Recipe, sampling: Sampling, devices: Sequence[torch.device]) -> Sampler:
@@ -95,7 +98,8 @@ def _engine_of_worker(recipe: Recipe, sampling: Sampling, batch_size: int, devic
     others = opened_members(
         recipe.members, shape=recipe.shape, num_classes=recipe.num_classes, normalisation=normalisation
     )
-    model = joined(model, others)
+    denoiser = open_denoiser(recipe.denoiser, recipe.shape) if recipe.denoiser else None
+    model = behind(joined(model, others), denoiser)
     if not fingerprint_of(model.module, recipe.shape).agrees(recipe.fingerprint):
         raise BadInput(
             f"{recipe.spec} computes something else in every process", "keep what it computes in its weights"

@@ -18,6 +18,7 @@ from rsuq_cli.datasets.fitted import original
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
 from rsuq_cli.fingerprint import Fingerprint
+from rsuq_cli.models.denoised import LoadedDenoiser, behind
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.member import Member
@@ -27,11 +28,12 @@ from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.run.cautions import other_sigma
 from rsuq_cli.run.classes import matched
 from rsuq_cli.run.configuration import recorded_fingerprint
+from rsuq_cli.run.denoising import in_front
 from rsuq_cli.run.network.normalisation import normalised
 from rsuq_cli.run.network.own import is_drawn
 from rsuq_cli.run.network.preprocessing import noise_line
 from rsuq_cli.run.network.weights import found_checkpoint, untrained_network
-from rsuq_cli.run.rejecter import FittedRejecter, read_rejecter, without_fitted
+from rsuq_cli.run.rejecter import read_rejecter, without_fitted
 from rsuq_cli.run.request import Sources
 from rsuq_cli.run.sampler import Recipe
 from rsuq_cli.run.unseen import seen_warning, unseen_calibration
@@ -46,8 +48,9 @@ class Opened:
 
     `fingerprint` is what the model computes, `recipe` how another process opens the same model; `untrained` says that
     its weights are random, `renamed` that classes have other names than it was trained with; `warnings` belong to
-    whatever is found out about it. `others` are the further networks of an ensemble, all of which `model` is as one;
-    `rejecter`, `fitted` to what they say, is in `rejecter_file`, and no image that it saw calibrates.
+    whatever is found out about it. `others` are the further networks of an ensemble, all of which `model` is as one,
+    behind the `denoiser` where there is one; `rejecter` was fitted to what they say, and no image that it saw
+    calibrates.
     """
 
     dataset: Dataset
@@ -61,9 +64,9 @@ class Opened:
     renamed: bool = False
     warnings: tuple[str, ...] = ()
     others: tuple[LoadedModel, ...] = ()
-    fitted: FittedRejecter | None = None
     rejecter: Rejecter | None = None
     rejecter_file: Path | None = None
+    denoiser: LoadedDenoiser | None = None
 
     @property
     def which(self) -> str:
@@ -76,10 +79,11 @@ class Opened:
         return isinstance(self.model.metadata.get("class_names"), (list, tuple))
 
     def seen(self, inputs: Split) -> str:
-        """Returns a line for every network that was trained, and for a rejecter fitted, on some of the inputs."""
-        networks = [(self.which, self.model), *((Path(one.source).name, one) for one in self.others)]
-        lines = [seen_warning(inputs, one.metadata, which) for which, one in networks]
-        return "; ".join(filter(None, [*lines, self.fitted.saw(inputs) if self.fitted else ""]))
+        """Returns a line for every network that was trained on some of the inputs, "" where there is none."""
+        networks = [(self.which, self.model.metadata), *((Path(one.source).name, one.metadata) for one in self.others)]
+        if self.denoiser is not None:
+            networks.append((self.denoiser.denoiser.spec, dict(self.denoiser.metadata)))
+        return "; ".join(filter(None, (seen_warning(inputs, metadata, which) for which, metadata in networks)))
 
     def check_calibration(self, coverages: Sequence[float]) -> None:
         """Raises BadInput, before the database is touched, where nothing can calibrate a threshold for a coverage."""
@@ -97,11 +101,13 @@ class Opened:
 
 
 def open_sources(
-    sources: Sources, sigma: float, device: torch.device, database: str | Path | None, watcher: Watcher
+    sources: Sources, sigma: float, device: torch.device, database: str | Path | None, watcher: Watcher,
+    *, denoised: bool = False,
 ) -> Opened:  # fmt: skip
     """Returns data and model, the newest checkpoint trained for (model, data set, sigma) where no weights are named.
 
-    `device` is where a normalisation is looked for.
+    `device` is where a normalisation is looked for. What is `denoised` need not have seen noise, with a denoiser of the
+    sources or one that is trained.
     Raises BadInput where there is no such data set or model, no checkpoint (with the command that trains one), and for
     a factory that draws its weights, unless that is asked for.
     """
@@ -140,39 +146,46 @@ def open_sources(
     own = fingerprint_of(model.module, dataset.shape)
     mean, std = model.normalisation or (None, None)
     ensemble = _ensemble(sources, sigma, name, model, dataset)
-    fingerprint = fingerprint_of(ensemble.model.module, dataset.shape) if ensemble.others else own
-    asked = under_dropout(ensemble.model, sources.monte_carlo, dataset.shape)
+    front = in_front(sources.denoiser, model, ensemble.dataset, name, sigma)
+    whole = behind(ensemble.model, front.denoiser if front else None)
+    fingerprint = fingerprint_of(whole.module, dataset.shape) if ensemble.others or front else own
+    asked = under_dropout(whole, sources.monte_carlo, dataset.shape)
+    for note in front.notes if front else ():
+        watcher.say(note)
     for rates in filter(None, dropout_rates(asked.module)):
         watcher.say(f"masks are those of the network's own dropout layers, at rates of {', '.join(map(str, rates))}")
-    dataset, head, rejecter, about_rejecter = _with_rejecter(sources, ensemble.dataset, model, which, sigma, watcher)
-    cautions = [*fitted.warnings, *_cautions(sources, sigma, model, own, which), *ensemble.warnings, *about_rejecter]
+    unseen = front.dataset if front else ensemble.dataset
+    dataset, rejecter, about_rejecter = _with_rejecter(sources, unseen, model, which, sigma, watcher)
+    own_cautions = _cautions(sources, sigma, model, own, which, denoised=denoised or sources.denoiser is not None)
+    cautions = [*fitted.warnings, *own_cautions, *ensemble.warnings, *about_rejecter]
+    cautions += front.warnings if front else ()
     if untrained:
         cautions.append("the network is untrained: its weights are those that its factory draws")
     for caution in cautions:
         watcher.say(f"warning: {caution}")
     recipe = Recipe(
         sources.model, dataset.shape, dataset.num_classes, weights, mean, std, model.weights_sha256, fingerprint,
-        sources.factory_file, ensemble.members, sources.monte_carlo,
+        sources.factory_file, ensemble.members, sources.monte_carlo, sources.denoiser,
     )  # fmt: skip
     return Opened(
         dataset, name, sources.image_size, asked, checkpoint, fingerprint, recipe, untrained,
-        fitted.renamed, (*warnings, *cautions), ensemble.others, head, rejecter,
-        sources.rejecter.file if sources.rejecter else None,
+        fitted.renamed, (*warnings, *cautions), ensemble.others, rejecter,
+        sources.rejecter.file if sources.rejecter else None, front.denoiser if front else None,
     )  # fmt: skip
 
 
 def _with_rejecter(
     sources: Sources, dataset: Dataset, model: LoadedModel, which: str, sigma: float, watcher: Watcher
-) -> tuple[Dataset, FittedRejecter | None, Rejecter | None, tuple[str, ...]]:
-    """Returns the data without the images that the rejecter saw, the rejecter, what it computes, and cautions."""
+) -> tuple[Dataset, Rejecter | None, tuple[str, ...]]:
+    """Returns the data without the images that the rejecter saw, the rejecter, and cautions about it."""
     if sources.rejecter is None:
-        return dataset, None, None, ()
+        return dataset, None, ()
     fitted, rejecter = read_rejecter(sources.rejecter)
     fitted.check_network(model.weights_sha256, which, dataset.num_classes)
     unseen = without_fitted(dataset, fitted)
     if unseen.warning:
         watcher.say(unseen.warning)
-    return unseen.dataset, fitted, rejecter, tuple(filter(None, [fitted.other_sigma(sigma)]))
+    return unseen.dataset, rejecter, tuple(filter(None, [fitted.other_sigma(sigma)]))
 
 
 def _which(checkpoint: CheckpointRow | None, model: LoadedModel) -> str:
@@ -211,7 +224,7 @@ def _ensemble(sources: Sources, sigma: float, name: str, main: LoadedModel, data
             warnings.append(f"{which} and the first network do not both name their classes: they are taken to be alike")
         dataset, warning = unseen_calibration(dataset, name, opened.metadata, which)
         members.append(one._replace(factory_file=opened.source_file))
-        caution = other_sigma(opened, sigma)
+        caution = other_sigma(opened.metadata, opened.source, sigma)
         warnings += [warning, _other_data(name, opened, which), f"{which}: {caution}" if caution else ""]
     return _Ensemble(
         joined(main, others),
@@ -262,10 +275,13 @@ def _other_data(name: str, model: LoadedModel, which: str) -> str:
     return f"{which} was trained on {trained}, and these are {name}"
 
 
-def _cautions(sources: Sources, sigma: float, model: LoadedModel, found: Fingerprint, which: str) -> list[str]:
+def _cautions(
+    sources: Sources, sigma: float, model: LoadedModel, found: Fingerprint, which: str, *, denoised: bool
+) -> list[str]:  # fmt: skip
     """Returns what the weights file says of itself that does not agree with what is done with it."""
     cautions = []
-    if (sources.weights or sources.checkpoint) and (caution := other_sigma(model, sigma)):
+    named = (sources.weights or sources.checkpoint) and not denoised
+    if named and (caution := other_sigma(model.metadata, model.source, sigma)):
         cautions.append(caution)
     known = recorded_fingerprint(model.metadata)
     if known is not None and not known.agrees(found):

@@ -14,6 +14,7 @@ from typing import Any
 from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.custom import is_custom
+from rsuq_cli.models.denoised import LoadedDenoiser, behind, open_denoiser
 from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.loading import LoadedModel, open_model
 from rsuq_cli.models.members import dropout_rates, joined, opened_members, under_dropout
@@ -22,11 +23,11 @@ from rsuq_cli.models.spec import is_library
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import RunRow
 from rsuq_cli.results.runs import run_row
-from rsuq_cli.run.configuration import DROPOUT_RATES, FACTORY_FILE, MEMBERS_SOURCE, NOISE_GENERATOR
+from rsuq_cli.run.configuration import DENOISER_CONTENT, DROPOUT_RATES, FACTORY_FILE, MEMBERS_SOURCE, NOISE_GENERATOR
 from rsuq_cli.run.data import inputs_of, open_data_of
 from rsuq_cli.run.network.recognition import check_same_network
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of
-from rsuq_cli.run.record import members_of, members_source, monte_carlo_of, rejecter_of
+from rsuq_cli.run.record import denoiser_of, members_of, members_source, monte_carlo_of, rejecter_of
 from rsuq_cli.run.rejecter import read_rejecter, without_fitted
 from rsuq_cli.run.sampler import Sampling, open_engine
 from rsuq_cli.run.unseen import unseen_calibration
@@ -105,7 +106,7 @@ def reopen(
         if run.split == "calibration":
             dataset = without_fitted(dataset, fitted).dataset
     _check_unchanged(run, model)
-    model = joined(model, others)
+    model = behind(joined(model, others), _denoiser_of(run, dataset))
     check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
     model = under_dropout(model, monte_carlo_of(run), dataset.shape)
     if members_source(others) != configuration.get(MEMBERS_SOURCE, []):
@@ -121,6 +122,18 @@ def reopen(
         predictor_of(configuration), configuration.get(NOISE_GENERATOR), rejecter,
     )  # fmt: skip
     return Reopened(run, dataset, model, sampling)
+
+
+def _denoiser_of(run: RunRow, dataset: Dataset) -> LoadedDenoiser | None:
+    wanted = denoiser_of(run.configuration)
+    if wanted is None:
+        return None
+    found = open_denoiser(wanted, dataset.shape)
+    if found.content_sha256 != run.configuration.get(DENOISER_CONTENT, ""):
+        raise BadInput(
+            f"the denoiser {wanted.spec} has other weights than in run {run.id}", "bring them back, or certify anew"
+        )
+    return found
 
 
 def factory_file(run: RunRow) -> Path | None:

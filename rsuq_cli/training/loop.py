@@ -155,7 +155,7 @@ class _Trainer:
             if resume_file is not None:
                 state = self.model.state_dict(), self.optimizer.state_dict()
                 computed = self.network.to_json() if self.network else None
-                average = self.average.state_dict() if self.average else None
+                average = _state_of(self.average) if self.average else None
                 save_state(
                     resume_file,
                     ResumeState(self.fingerprint, *state, tuple(history), computed, self.memory, average),
@@ -191,7 +191,7 @@ class _Trainer:
         self.model.load_state_dict(state.model)
         self.optimizer.load_state_dict(state.optimizer)
         if self.average is not None and state.average is not None:
-            self.average.load_state_dict(state.average)
+            _load_average(self.average, state.average)
         # Numbers stay on the host: a GPU of Apple's has no float64.
         self.memory |= {
             name: kept.to(self.device) if kept.dim() else kept for name, kept in (state.memory or {}).items()
@@ -244,6 +244,21 @@ class _Trainer:
         if self.average is not None:
             self.average.update_parameters(self.model)
         return loss.detach()
+
+
+# A module may have names of its own for its state, which only its own two methods know.
+_AVERAGED, _COUNT = "module.", "n_averaged"
+
+
+def _state_of(average: AveragedModel) -> dict[str, torch.Tensor]:
+    own = average.module.state_dict()
+    return {_COUNT: average.n_averaged, **{f"{_AVERAGED}{name}": value for name, value in own.items()}}
+
+
+def _load_average(average: AveragedModel, state: dict[str, torch.Tensor]) -> None:
+    own = {name.removeprefix(_AVERAGED): value for name, value in state.items() if name != _COUNT}
+    average.module.load_state_dict(own)
+    average.n_averaged.copy_(state[_COUNT])
 
 
 def _splits(dataset: Dataset) -> tuple[Split, Split]:

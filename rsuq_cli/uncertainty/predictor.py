@@ -30,6 +30,7 @@ class Predictor:
     `members` are the sha256 of the weights of further networks, which are asked about the same views. With a rate
     `mc_dropout`, every network is asked under `mc_passes` masks, and where the plain pass decides, without one besides.
     `rejecter` is the sha256 of the file of a fitted one, which gives a measure of its own.
+    `denoiser` is the sha256 of what every noisy input goes through first, "" where it goes to the network as it is.
     Raises BadInput for another number of views, a rate or number of passes that there is not, a network given twice,
     and where there is no mean to decide by.
     """
@@ -40,6 +41,7 @@ class Predictor:
     mc_dropout: float | None = None
     mc_passes: int = 1
     rejecter: str | None = None
+    denoiser: str = ""
 
     def __post_init__(self) -> None:
         if self.views not in VIEWS:
@@ -94,7 +96,9 @@ class Predictor:
         members = {"members": list(self.members)} if self.members else {}
         dropout = {} if self.mc_dropout is None else {"mc_dropout": self.mc_dropout, "mc_passes": self.mc_passes}
         rejecter = {} if self.rejecter is None else {"rejecter": self.rejecter}
-        return {PREDICTOR: {"views": self.views, "decide": self.decide, **members, **dropout, **rejecter}}
+        denoiser = {"denoiser": self.denoiser} if self.denoiser else {}
+        asked = {"views": self.views, "decide": self.decide}
+        return {PREDICTOR: {**asked, **members, **dropout, **rejecter, **denoiser}}
 
     @property
     def unfitted(self) -> Predictor:
@@ -109,7 +113,8 @@ class Predictor:
         networks = f"{1 + len(self.members)} networks" if self.members else ""
         masks = "" if self.mc_dropout is None else f"{self.mc_passes} dropout masks"
         what = " × ".join(filter(None, [networks, f"{self.views} views" if self.views > 1 else "", masks]))
-        return f"mean of {what}" if self.decide == "mean" else f"{what} reject"
+        asked = "one pass" if not what else f"mean of {what}" if self.decide == "mean" else f"{what} reject"
+        return f"{asked}, behind denoiser {self.denoiser[:8]}" if self.denoiser else asked
 
 
 PLAIN = Predictor()

@@ -30,7 +30,7 @@ from rsuq_cli.run.configuration import DROPOUT_RATES, MEMBERS_SOURCE, NOISE_GENE
 from rsuq_cli.run.data import data_of
 from rsuq_cli.run.edges import bins_of, check_counted
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of, same_normalisation
-from rsuq_cli.run.record import members_of, monte_carlo_of, rejecter_of
+from rsuq_cli.run.record import denoiser_of, members_of, monte_carlo_of, rejecter_of
 from rsuq_cli.run.sources import Opened
 from rsuq_cli.run.stored import factory_file, has_own_weights
 from rsuq_cli.spelling import path_of
@@ -102,6 +102,7 @@ def settings_of_run(db: Database, run_id: int, given: Mapping[str, Any]) -> dict
     settings["factory_file"] = factory_file(run)
     settings["predictor"] = _same_predictor(run, given)
     settings["members"] = members_of(run.configuration)
+    settings["denoiser"] = denoiser_of(run.configuration)
     settings["monte_carlo"] = monte_carlo_of(run)
     settings["rejecter"] = rejecter_of(run.configuration)
     settings["weights"] = given.get("weights") or _weights(db, run)

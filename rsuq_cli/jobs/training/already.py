@@ -19,7 +19,7 @@ from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.results.writer import checkpoints_of_data
 from rsuq_cli.run.network.own import NETWORK, is_of, may_have_moved, network_of
 from rsuq_cli.spelling import path_of
-from rsuq_cli.training.settings import TrainSettings
+from rsuq_cli.training.settings import LATER, TrainSettings
 
 # What a checkpoint's configuration holds of its training beside the settings.
 TRAIN, CALIBRATION, CLASSES = "train_sha256", "calibration_sha256", "classes"
@@ -63,9 +63,9 @@ def trained_already(db: Database, training: Training) -> Trained:
     for row in checkpoints_of_data(db, training.name, training.settings.sigma):
         known = row.configuration
         of_other_settings = any(known.get(name, value) != value for name, value in settings.items())
-        # A checkpoint that began with drawn weights, or did not average them, does not say so.
+        # A checkpoint that began with drawn weights, say, does not say so.
         wanted = training.settings
-        began_otherwise = (known.get("init", ""), known.get("ema", 0)) != (wanted.init, wanted.ema)
+        began_otherwise = any(known.get(name, absent) != getattr(wanted, name) for name, absent in LATER.items())
         # Nor does a training whose objective has no parameters; one that has some is another.
         began_otherwise |= bool(known.get("parameters")) and not wanted.parameters
         if "epochs" not in known or of_other_settings or began_otherwise or not _may_be_of(row, training):

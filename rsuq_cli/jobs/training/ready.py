@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +21,14 @@ from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.training.already import Training
+from rsuq_cli.jobs.training.denoiser import check_objective, classifier_behind, new_denoiser
 from rsuq_cli.jobs.training.new_model import new_model
 from rsuq_cli.jobs.training.origin import Origin, origin_of_weights
 from rsuq_cli.jobs.training.request import TrainRequest
 from rsuq_cli.models.custom import CustomModel
+from rsuq_cli.models.denoised import Denoised
 from rsuq_cli.models.fingerprint import fingerprint_of
+from rsuq_cli.models.partly_trained import FrozenBody, PartlyTrained
 from rsuq_cli.results.location import locate
 from rsuq_cli.run.network.own import origin_sha256
 from rsuq_cli.run.watcher import Watcher
@@ -50,6 +54,11 @@ class Prepared(NamedTuple):
     resume_file: Path
     origin: Origin | None = None
 
+    @property
+    def kept(self) -> nn.Module:
+        """What the checkpoint holds of the model."""
+        return self.model.kept if isinstance(self.model, PartlyTrained) else self.model
+
 
 def prepared(request: TrainRequest, database: str | Path | None, watcher: Watcher) -> Prepared:
     """Returns what `request` would train; nothing is written. Raises BadInput for what cannot be trained."""
@@ -58,15 +67,30 @@ def prepared(request: TrainRequest, database: str | Path | None, watcher: Watche
     dataset = open_dataset(
         request.sources.dataset, data_dir=request.sources.data_dir, image_size=request.sources.image_size
     )
-    dataset.tell(watcher.say)
     name = kept_under(dataset.name, request.sources.image_size)
+    behind = None
+    if request.classifier is None:
+        dataset.tell(watcher.say)
+    else:
+        behind = classifier_behind(request, device, database, watcher)
+        dataset = behind.dataset
     origin = None if request.init is None else origin_of_weights(request.init, database)
     if origin is not None and request.sources.pretrained:
         raise BadInput("both --init and --pretrained are given", "a training begins with one of them")
+    if request.frozen_body and not (origin or request.sources.pretrained):
+        raise BadInput("--frozen-body without --init or --pretrained", "drawn layers are of no use as they are")
     settings = _settings(request, dataset, precision, _begins_with(request, origin))
+    if behind is None:
+        check_objective(request.objective, request.parameters, request.sigma)
+    else:
+        settings = replace(settings, classifier=behind.model.weights_sha256)
     if not len(dataset.indices("train")):
         raise BadInput(f"{dataset.name} has no training data", "give a data set with a train part")
-    model, custom = new_model(request.sources.model, dataset, request.seed, request.sources.pretrained, watcher)
+    model, custom = (
+        new_model(request.sources.model, dataset, request.seed, request.sources.pretrained, watcher)
+        if behind is None
+        else (new_denoiser(request.sources.model, dataset.shape, request.seed), None)
+    )
     if request.checkpoint_dir:
         _check_folder(request.checkpoint_dir)
     folder = request.checkpoint_dir or default_checkpoint_dir(database)
@@ -76,6 +100,10 @@ def prepared(request: TrainRequest, database: str | Path | None, watcher: Watche
     training = Training(request.sources.model, custom, untrained, dataset, name, settings)
     if origin is not None:
         origin.load_into(model, watcher)
+    if behind is not None:
+        model = Denoised(model, behind.model.module)
+    elif request.frozen_body:
+        model = FrozenBody(model.eval(), dataset.shape, request.sources.model)
     return Prepared(device, training, model.train(), folder, resume_file, origin)
 
 
@@ -102,6 +130,7 @@ def _settings(request: TrainRequest, dataset: Dataset, precision: Precision, ini
         parameters=request.parameters,
         init=init,
         ema=request.ema,
+        frozen_body=request.frozen_body,
     )
 
 

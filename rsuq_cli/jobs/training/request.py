@@ -15,7 +15,9 @@ from rsuq_cli.training.objectives.base import Value
 class TrainRequest:
     """One training; None stands for what suits the model, `parameters` are of the objective.
 
-    `init` is the checkpoint, by number or name, or the file whose weights it begins with.
+    `init` is the checkpoint, by number or name, or the file whose weights it begins with. With `classifier`, a
+    checkpoint, file or model, the model of the sources is a denoiser in front of it. `frozen_body` trains the last
+    layer alone.
     """
 
     sources: Sources
@@ -33,6 +35,8 @@ class TrainRequest:
     fresh: bool = False
     labels: Labels = NO_LABELS
     machine: Machine = ANY_MACHINE
+    classifier: str | None = None
+    frozen_body: bool = False
 
     def __post_init__(self) -> None:
         check_sigma(self.sigma)

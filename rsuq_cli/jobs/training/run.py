@@ -49,17 +49,20 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
         watcher.say(f"training anew: {known.reason}")
     if request.fresh:
         ready.resume_file.unlink(missing_ok=True)
-    before = _accuracy_before(ready, watcher) if ready.training.settings.init else None
+    begun = ready.training.settings.init or ready.training.settings.classifier
+    before = _accuracy_before(ready, watcher) if begun else None
     result = _train(ready, watcher)
     if before is not None:
         watcher.say(f"right under noise: {before:.1%} before, {result.accuracy_noisy:.1%} now, on held-out images")
-    model, custom, name = ready.model.to("cpu"), ready.training.custom, ready.training.name
-    metadata = _metadata(request, ready.training, result)
-    metadata = replace(metadata, fingerprint=fingerprint_of(model, metadata.shape).to_json())
-    saved = save_checkpoint(ready.folder, model, metadata)
+    ready.model.to("cpu")
+    custom, name, metadata = ready.training.custom, ready.training.name, _metadata(request, ready.training, result)
+    if request.classifier is None:  # what a denoiser gives are no answers
+        metadata = replace(metadata, fingerprint=fingerprint_of(ready.kept, metadata.shape).to_json())
+    saved = save_checkpoint(ready.folder, ready.kept, metadata)
     with open_for_writing(database) as db:
         configuration = metadata.config | {"epochs_seconds": result.seconds, "device": str(ready.device)}
-        configuration |= {FINGERPRINT: metadata.fingerprint} | ({NETWORK: network_of(custom)} if custom else {})
+        configuration |= {FINGERPRINT: metadata.fingerprint} if metadata.fingerprint else {}
+        configuration |= {NETWORK: network_of(custom)} if custom else {}
         configuration |= ready.training.begun_with() | (ready.origin.recorded() if ready.origin else {})
         new = NewCheckpoint(
             model=request.sources.model,
@@ -117,7 +120,7 @@ def _train(ready: Prepared, watcher: Watcher) -> TrainResult:
     cost = objective.passes(settings.sigma)
     if settings.parameters or cost != 1:
         told = ", ".join(f"{name} {_shown_value(value)}" for name, value in parameters_of(objective).items())
-        watcher.say(f"{settings.objective} ({told}): a step costs about {cost:g} plain ones")
+        watcher.say(f"{settings.objective}{f' ({told})' if told else ''}: a step costs about {cost:.3g} plain ones")
     steps = settings.epochs * max(1, images // settings.batch_size)
     kept = settings.ema ** (steps - 1) if settings.ema and steps > 1 else 0.0
     if kept > _MOST_KEPT:

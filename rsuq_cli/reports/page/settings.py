@@ -14,7 +14,7 @@ from rsuq_cli.console import Table
 from rsuq_cli.reports.markup import Html, element, folded, head, joined, listing, paragraph, scrolled, settings_table
 from rsuq_cli.results.figures import Figures
 from rsuq_cli.results.rows import RunRow
-from rsuq_cli.run.configuration import MEMBERS, REJECTER_FILE
+from rsuq_cli.run.configuration import DENOISER, MEMBERS, REJECTER_FILE
 from rsuq_cli.run.data import SPREAD, data_of
 from rsuq_cli.run.network.preprocessing import PREPROCESSING, noise_text
 from rsuq_cli.uncertainty.predictor import PLAIN, predictor_of
@@ -137,7 +137,10 @@ def _asked(run: RunRow) -> list[str]:
     dropout = [] if predictor.mc_dropout is None else ["--mc-dropout", repr(predictor.mc_dropout)]
     passes = ["--passes", str(predictor.mc_passes)] if dropout else []
     rejecter = [] if predictor.rejecter is None else ["--rejecter", run.configuration[REJECTER_FILE]]
-    return [*views, *members, *dropout, *passes, *rejecter, "--decide", predictor.decide]
+    known = run.configuration.get(DENOISER, {})
+    denoiser = ["--denoiser", known.get("file", known["model"])] if predictor.denoiser else []
+    decide = ["--decide", predictor.decide] if predictor.passes > 1 or dropout else []
+    return [*views, *members, *dropout, *passes, *rejecter, *decide, *denoiser]
 
 
 def _sampling(configuration: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.custom import is_custom, load_factory
+from rsuq_cli.models.denoiser import DENOISERS
 from rsuq_cli.models.spec import is_library
 from rsuq_cli.models.zoo import NAMES, unknown_model
 from rsuq_cli.results.checkpoints import checkpoint_by_number
@@ -126,6 +127,10 @@ def objective_text(row: CheckpointRow) -> str:
 
 
 def _of_another(row: CheckpointRow, sources: Sources, notes: Sequence[str]) -> BadInput:
+    if row.model in DENOISERS:
+        return BadInput(
+            f"checkpoint {row.id} is a denoiser", f"give it as --denoiser {row.id}, and the network behind it as itself"
+        )
     hint = notes[0] if notes else f"give --model {row.model}"
     return BadInput(f"checkpoint {row.id} is of {row.model}, and not of this {sources.model}", hint)
 

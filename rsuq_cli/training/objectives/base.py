@@ -71,6 +71,8 @@ class UnderNoise(ABC):
     noises: int = 1
 
     published: ClassVar[Mapping[float, Mapping[str, Value]]] = {}
+    # Whether it is about what a denoiser makes of an image, whatever the network behind it is.
+    of_denoiser: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check("noises", self.noises, self.noises >= 1, "at least 1")
@@ -86,6 +88,16 @@ class UnderNoise(ABC):
     def order(self, model: nn.Module, data: Data) -> torch.Tensor:
         """Returns the positions of the images in the order in which an epoch takes them."""
         return torch.randperm(len(data.labels), device=data.labels.device, generator=data.generator)
+
+
+def denoiser_of(model: nn.Module) -> nn.Module:
+    """Returns what stands in front of the network of a model that is trained as a denoiser."""
+    return model.get_submodule("denoiser")
+
+
+def network_behind(model: nn.Module) -> nn.Module:
+    """Returns the network behind the denoiser, which is not trained."""
+    return model.get_submodule("network")
 
 
 def check(name: str, value: Value, holds: bool, must: str) -> None:

@@ -68,7 +68,8 @@ def several_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 def test_every_objective_is_a_file_and_the_machinery_is_none() -> None:
     assert objective_names() == (
-        "acr", "catrs", "consistency", "gaussian", "macer", "reject", "smoothadv", "smoothmix", "stability"
+        "acr", "catrs", "consistency", "denoise-mse", "denoise-stability", "gaussian", "macer", "reject", "smoothadv",
+        "smoothmix", "stability",
     )  # fmt: skip
     assert objective_named("gaussian") == Gaussian()
     assert parameters_of(Gaussian()) == {}
