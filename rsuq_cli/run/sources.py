@@ -213,7 +213,7 @@ def _ensemble(sources: Sources, sigma: float, name: str, main: LoadedModel, data
     )
     members: list[Member] = []
     warnings: list[str] = []
-    for one, opened in zip(sources.members, others, strict=True):
+    for place, (one, opened) in enumerate(zip(sources.members, others, strict=True)):
         which = one.file.name
         if opened.weights_sha256 == main.weights_sha256:
             raise BadInput(f"{which} is the first network itself", "it would count twice in the mean: name each once")
@@ -222,7 +222,8 @@ def _ensemble(sources: Sources, sigma: float, name: str, main: LoadedModel, data
             raise BadInput(f"{which} was trained for classes of other names", "take members of the same classes")
         if (names is None) != (own is None):
             warnings.append(f"{which} and the first network do not both name their classes: they are taken to be alike")
-        dataset, warning = unseen_calibration(dataset, name, opened.metadata, which)
+        before = [main.metadata, *(earlier.metadata for earlier in others[:place])]
+        dataset, warning = unseen_calibration(dataset, name, opened.metadata, which, before)
         members.append(one._replace(factory_file=opened.source_file))
         caution = other_sigma(opened.metadata, opened.source, sigma)
         warnings += [warning, _other_data(name, opened, which), f"{which}: {caution}" if caution else ""]

@@ -98,8 +98,10 @@ def reopen(
         normalisation=normalisation_of(configuration),
     )  # fmt: skip
     if run.split == "calibration":  # its images are those that training did not see
-        for one in (model, *others):
-            dataset = unseen_calibration(dataset, run.dataset, one.metadata, one.source).dataset
+        networks = (model, *others)
+        for position, one in enumerate(networks):
+            before = [earlier.metadata for earlier in networks[:position]]
+            dataset = unseen_calibration(dataset, run.dataset, one.metadata, one.source, before).dataset
     place_of_rejecter, rejecter = rejecter_of(configuration), None
     if place_of_rejecter is not None:
         fitted, rejecter = read_rejecter(place_of_rejecter)

@@ -6,7 +6,7 @@ that training did not see, and where too few are left there is no calibration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,8 +35,13 @@ def seen_images(metadata: Mapping[str, Any]) -> SeenImages | None:
     return SeenImages.unpacked(stored) if isinstance(stored, str) and stored else None
 
 
-def unseen_calibration(dataset: Dataset, name: str, metadata: Mapping[str, Any], which: str) -> Unseen:
-    """Returns the data set, kept under `name`, without calibration images that `which` was trained on."""
+def unseen_calibration(
+    dataset: Dataset, name: str, metadata: Mapping[str, Any], which: str, before: Sequence[Mapping[str, Any]] = ()
+) -> Unseen:
+    """Returns the data set, kept under `name`, without calibration images that `which` was trained on.
+
+    Nor are images put in their place that networks `before` it, whose metadata these are, were trained on.
+    """
     held_out = dataset.calibration_indices
     seen = seen_images(metadata)
     if not len(held_out):
@@ -47,7 +52,8 @@ def unseen_calibration(dataset: Dataset, name: str, metadata: Mapping[str, Any],
     if not spoiled.any():
         return Unseen(dataset)
     count = f"{int(spoiled.sum()):,} of the {len(held_out):,} calibration images of {dataset.name}"
-    chosen = _replaced(dataset, held_out[~spoiled], seen, len(held_out))
+    everyone = [seen, *filter(None, map(seen_images, before))]
+    chosen = _replaced(dataset, held_out[~spoiled], everyone, len(held_out))
     if len(chosen) < max(FEWEST, len(held_out) / 2):
         return Unseen(
             FittedDataset(dataset, calibration=np.empty(0, dtype=np.int64)),
@@ -67,10 +73,10 @@ def seen_warning(split: Split, metadata: Mapping[str, Any], which: str) -> str:
     return f"{count:,} of the {len(split):,} inputs are among the images that {which} was trained on" if count else ""
 
 
-def _replaced(dataset: Dataset, kept: Indices, seen: SeenImages, wanted: int) -> Indices:
+def _replaced(dataset: Dataset, kept: Indices, seen: Sequence[SeenImages], wanted: int) -> Indices:
     """Returns the calibration images that are kept, filled up with other unseen ones of the train file."""
     train = dataset.load("train")
-    others = train.indices[~seen.among(train.images)]
+    others = train.indices[~np.any([one.among(train.images) for one in seen], axis=0)]
     return np.sort(np.concatenate([kept, spread(others, wanted - len(kept))]))
 
 

@@ -87,3 +87,16 @@ def test_certified_inputs_that_training_saw_are_counted(tmp_path: Path) -> None:
     metadata = {"trained_on": SeenImages.of(split.images[:2]).packed()}
     assert seen_warning(split, metadata, "checkpoint 1").startswith("2 of the 12 inputs are among the images")
     assert seen_warning(split, {}, "checkpoint 1") == ""
+
+
+def test_no_network_of_an_ensemble_was_trained_on_what_takes_the_place_of_another_s_images(tmp_path: Path) -> None:
+    dataset = data(tmp_path)
+    train, held_out = dataset.indices("train"), dataset.indices("calibration")
+    first, second = trained_on(dataset, train[:-4]), trained_on(dataset, held_out[:8])
+    alone = unseen_calibration(dataset, dataset.name, second, "second").dataset.calibration_indices
+    assert np.isin(alone, train[:-4]).any()
+    found = unseen_calibration(dataset, dataset.name, second, "second", [first, {}]).dataset.calibration_indices
+    np.testing.assert_array_equal(found, np.sort(np.concatenate([held_out[8:], train[-4:]])))
+    nothing_left = [trained_on(dataset, train)]
+    left = unseen_calibration(dataset, dataset.name, second, "second", nothing_left).dataset.calibration_indices
+    np.testing.assert_array_equal(left, held_out[8:])
