@@ -64,7 +64,11 @@ def test_trained_on_a_folder_certified_and_audited(place: Place) -> None:
     assert audited.exit_code == 0, audited.stderr
     assert "noise is added at 12×12" in audited.stderr
     assert "run 1: noise is added at 12×12" in " ".join(rsuq("report").stdout.split())
-    assert rsuq("models", "export", 1, "--output", "out").exit_code == 0
+    exported = rsuq("models", "export", 1, "--output", "out")
+    assert exported.exit_code == 0
+    if torch.__version__ < "2.7":  # which cannot follow a resize for batches of any size
+        assert "no network.pt2 is written: torch.export cannot follow" in exported.stderr
+        return
     program = torch.export.load(str(place.work / "out" / "network.pt2")).module()
     (weights,) = (place.work / "checkpoints").glob("*.safetensors")
     images = torch.rand(5, 3, 12, 12)
