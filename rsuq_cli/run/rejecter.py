@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rsuq_cli.datasets.contents import SeenImages
-from rsuq_cli.datasets.dataset import Dataset
+from rsuq_cli.datasets.dataset import Dataset, Split
 from rsuq_cli.datasets.fitted import FittedDataset
 from rsuq_cli.errors import BadInput
 from rsuq_cli.models.rejecter_file import RejecterFile
@@ -71,6 +71,14 @@ class FittedRejecter:
                 f"the rejecter was fitted for other weights than those of {which}",
                 "`rsuq fit-rejecter` with the same options fits one for these",
             )
+
+    def saw(self, inputs: Split) -> str:
+        """Returns a line where it was fitted on some of the inputs, "" where it was not."""
+        seen = SeenImages.unpacked(self.seen)
+        count = 0 if seen is None else int(seen.among(inputs.images).sum())
+        return (
+            f"{count:,} of the {len(inputs):,} inputs are among those that the rejecter was fitted on" if count else ""
+        )
 
     def other_sigma(self, sigma: float) -> str:
         """Returns a caution where the noise is not the one that it was fitted under, "" where it is."""

@@ -33,7 +33,7 @@ from rsuq_cli.run.network.normalisation import normalised
 from rsuq_cli.run.network.own import is_drawn
 from rsuq_cli.run.network.preprocessing import noise_line
 from rsuq_cli.run.network.weights import found_checkpoint, untrained_network
-from rsuq_cli.run.rejecter import read_rejecter, without_fitted
+from rsuq_cli.run.rejecter import FittedRejecter, read_rejecter, without_fitted
 from rsuq_cli.run.request import Sources
 from rsuq_cli.run.sampler import Recipe
 from rsuq_cli.run.unseen import seen_warning, unseen_calibration
@@ -49,8 +49,8 @@ class Opened:
     `fingerprint` is what the model computes, `recipe` how another process opens the same model; `untrained` says that
     its weights are random, `renamed` that classes have other names than it was trained with; `warnings` belong to
     whatever is found out about it. `others` are the further networks of an ensemble, all of which `model` is as one,
-    behind the `denoiser` where there is one; `rejecter` was fitted to what they say, and no image that it saw
-    calibrates.
+    behind the `denoiser` where there is one; `rejecter`, `fitted` to what they say, is in `rejecter_file`, and no
+    image that it saw calibrates.
     """
 
     dataset: Dataset
@@ -64,6 +64,7 @@ class Opened:
     renamed: bool = False
     warnings: tuple[str, ...] = ()
     others: tuple[LoadedModel, ...] = ()
+    fitted: FittedRejecter | None = None
     rejecter: Rejecter | None = None
     rejecter_file: Path | None = None
     denoiser: LoadedDenoiser | None = None
@@ -79,11 +80,12 @@ class Opened:
         return isinstance(self.model.metadata.get("class_names"), (list, tuple))
 
     def seen(self, inputs: Split) -> str:
-        """Returns a line for every network that was trained on some of the inputs, "" where there is none."""
+        """Returns a line for every network that was trained, and for a rejecter fitted, on some of the inputs."""
         networks = [(self.which, self.model.metadata), *((Path(one.source).name, one.metadata) for one in self.others)]
         if self.denoiser is not None:
             networks.append((self.denoiser.denoiser.spec, dict(self.denoiser.metadata)))
-        return "; ".join(filter(None, (seen_warning(inputs, metadata, which) for which, metadata in networks)))
+        lines = [seen_warning(inputs, metadata, which) for which, metadata in networks]
+        return "; ".join(filter(None, [*lines, self.fitted.saw(inputs) if self.fitted else ""]))
 
     def check_calibration(self, coverages: Sequence[float]) -> None:
         """Raises BadInput, before the database is touched, where nothing can calibrate a threshold for a coverage."""
@@ -155,7 +157,7 @@ def open_sources(
     for rates in filter(None, dropout_rates(asked.module)):
         watcher.say(f"masks are those of the network's own dropout layers, at rates of {', '.join(map(str, rates))}")
     unseen = front.dataset if front else ensemble.dataset
-    dataset, rejecter, about_rejecter = _with_rejecter(sources, unseen, model, which, sigma, watcher)
+    dataset, head, rejecter, about_rejecter = _with_rejecter(sources, unseen, model, which, sigma, watcher)
     own_cautions = _cautions(sources, sigma, model, own, which, denoised=denoised or sources.denoiser is not None)
     cautions = [*fitted.warnings, *own_cautions, *ensemble.warnings, *about_rejecter]
     cautions += front.warnings if front else ()
@@ -169,23 +171,23 @@ def open_sources(
     )  # fmt: skip
     return Opened(
         dataset, name, sources.image_size, asked, checkpoint, fingerprint, recipe, untrained,
-        fitted.renamed, (*warnings, *cautions), ensemble.others, rejecter,
+        fitted.renamed, (*warnings, *cautions), ensemble.others, head, rejecter,
         sources.rejecter.file if sources.rejecter else None, front.denoiser if front else None,
     )  # fmt: skip
 
 
 def _with_rejecter(
     sources: Sources, dataset: Dataset, model: LoadedModel, which: str, sigma: float, watcher: Watcher
-) -> tuple[Dataset, Rejecter | None, tuple[str, ...]]:
-    """Returns the data without the images that the rejecter saw, the rejecter, and cautions about it."""
+) -> tuple[Dataset, FittedRejecter | None, Rejecter | None, tuple[str, ...]]:
+    """Returns the data without the images that the rejecter saw, the rejecter, what it computes, and cautions."""
     if sources.rejecter is None:
-        return dataset, None, ()
+        return dataset, None, None, ()
     fitted, rejecter = read_rejecter(sources.rejecter)
     fitted.check_network(model.weights_sha256, which, dataset.num_classes)
     unseen = without_fitted(dataset, fitted)
     if unseen.warning:
         watcher.say(unseen.warning)
-    return unseen.dataset, rejecter, tuple(filter(None, [fitted.other_sigma(sigma)]))
+    return unseen.dataset, fitted, rejecter, tuple(filter(None, [fitted.other_sigma(sigma)]))
 
 
 def _which(checkpoint: CheckpointRow | None, model: LoadedModel) -> str:

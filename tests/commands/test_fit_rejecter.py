@@ -202,6 +202,10 @@ def test_a_threshold_is_not_calibrated_on_images_that_it_was_fitted_on(place: Pl
     assert "too few others are left to calibrate with" in refusal.stderr
     assert "give --threshold" in refusal.stderr
     assert rsuq(*command, "--threshold", 0.5).exit_code == 0
+    tested = SeenImages.of(open_dataset(many.dataset).load("test").images[:2]).packed()
+    greedy.write_text(json.dumps(json.loads(file.read_text()) | {"seen": tested}))
+    warned = rsuq(*command, "--threshold", 0.5)
+    assert "2 of the 12 inputs are among those that the rejecter was fitted on" in warned.stderr
 
 
 def test_what_cannot_be_is_one_line(place: Place, many: Sample, blobs: Sample) -> None:

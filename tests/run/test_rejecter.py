@@ -95,6 +95,15 @@ def test_what_it_saw_calibrates_nothing(tmp_path: Path) -> None:
     assert not np.isin(left.dataset.calibration_indices, dataset.indices("train")).any()
 
 
+def test_inputs_that_it_was_fitted_on_are_said(tmp_path: Path) -> None:
+    dataset = blobs(tmp_path, 400)
+    inputs = dataset.load("test")
+    assert having_seen(inputs.images[:3]).saw(inputs) == (
+        "3 of the 12 inputs are among those that the rejecter was fitted on"
+    )
+    assert having_seen(torch.rand(3, 1, 2, 2)).saw(inputs) == ""
+
+
 def test_one_that_saw_nothing_of_the_data_leaves_them_as_they_are(tmp_path: Path) -> None:
     dataset = blobs(tmp_path, 400)
     assert without_fitted(dataset, having_seen(torch.rand(3, 1, 2, 2))).dataset is dataset
