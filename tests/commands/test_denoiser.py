@@ -139,6 +139,7 @@ def test_every_command_opens_it_again(place: Place, blobs: Sample, monkeypatch: 
     page = elsewhere / "page.html"
     assert rsuq("report", "--html", page).exit_code == 0
     assert "--denoiser" in page.read_text()
+    assert "Asked for every noise sample: one pass, behind denoiser " in page.read_text()
     assert shlex.quote(rsuq("models", "--format", "json").json[0]["file"]) in page.read_text()
 
 

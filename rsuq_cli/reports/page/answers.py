@@ -12,6 +12,7 @@ from rsuq_cli.certificates.definitions import TITLES
 from rsuq_cli.certificates.intervals import Share
 from rsuq_cli.console import number_text, percent_text, radius_text
 from rsuq_cli.readings.dossier import Dossier
+from rsuq_cli.reports.comparison import figure_record, predictor_text
 from rsuq_cli.reports.markup import Cell, Html, element, joined, listing, measured, paragraph, rows_table
 from rsuq_cli.reports.names import short_name
 from rsuq_cli.reports.page.audits import audit_sentences
@@ -76,7 +77,8 @@ def _about(dossier: Dossier) -> str:
     if dossier.others:
         plural = "s" if dossier.others > 1 else ""
         told += f"; {dossier.others} other scoring{plural} of this run in the table below"
-    return f"{told}. {threshold_text(one)}"
+    asked = f" Asked for every noise sample: {predictor_text(figure_record(one))}." if one.predictor else ""
+    return f"{told}. {threshold_text(one)}{asked}"
 
 
 def _trusted(dossier: Dossier) -> Html:
