@@ -129,7 +129,7 @@ def certify_each(selection: Counts, estimation: Counts, methods: Iterable[Method
 def hoped(selection: Counts, estimation: Counts, method: Method, n: int) -> Certificates:
     """Returns the certificates that going on to n samples may give; radii to hope for, and no proof of anything.
 
-    The samples to come favour each guarantee as much as those so far allow (`sequential.Reachable`).
+    The samples to come favour each guarantee as much as those so far allow (`anytime.Reachable`).
     """
     case = _Case.of(selection, estimation)
     return _of_case(case, method, Reachable(case.estimated.total, method.error_budget, n))

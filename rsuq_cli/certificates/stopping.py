@@ -2,7 +2,7 @@
 
 Invariant: whether to stop depends on the counts of the input so far alone, and is asked at numbers of samples that are
 fixed beforehand. The certificates at that moment come from bounds that hold at every number of samples at once
-(`sequential`), so each guarantee is wrong with probability at most alpha over the whole path, whatever the rule
+(`anytime`), so each guarantee is wrong with probability at most alpha over the whole path, whatever the rule
 (Ville 1939). That further samples look hopeless is no proof of anything, and needs none: stopping for it can only cost
 a certificate.
 """
