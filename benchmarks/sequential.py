@@ -63,7 +63,7 @@ def masses_of_log(path: Path) -> Array:
 
 def simulate(masses: Array, stopping: Stopping, rng: np.random.Generator) -> Stopped:
     """Returns what the stopping rule does to inputs whose class has these masses."""
-    method = Method(SIGMA, ALPHA, anytime=True)
+    method = Method(SIGMA, ALPHA, last_look=stopping.looks[-1])
     hits = np.zeros(len(masses), dtype=np.int64)
     draws, radius = np.zeros(len(masses), dtype=np.int64), np.zeros(len(masses))
     going, before = np.arange(len(masses)), 0

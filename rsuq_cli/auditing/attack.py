@@ -183,6 +183,8 @@ class Attacker:
             own, against = sampled.classes == statement.class_index, sampled.classes == rival
         elif statement.rule == "majority" and statement.guarantee == "cc":
             against = ~own
+        elif statement.guarantee == "uncertain":
+            own = ~sampled.certain
         gain = against.float() - own.float()
         return torch.einsum("m,m...->...", gain - gain.mean(), noise) / len(noise)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from rsuq_cli.certificates.guarantees import Rule
 
-Guarantee = Literal["standard", "cc", "ncl"]
+Guarantee = Literal["standard", "cc", "ncl", "uncertain"]
 GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
 # As a rival: rejection, which can win a vote under plurality.
 UNCERTAIN = -1
@@ -37,16 +37,20 @@ class Contest(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """A guarantee about class `class_index` under a rule."""
+    """A guarantee about class `class_index` under a rule; that the decision stays "uncertain" is about every class."""
 
     guarantee: Guarantee
     rule: Rule
     class_index: int
 
     def rival(self, masses: Masses) -> int:
-        """Returns the strongest other class, or UNCERTAIN where rejection is what the class has to beat."""
+        """Returns the strongest other class, or UNCERTAIN where rejection is what the class has to beat.
+
+        Every class is another one to the guarantee that the decision stays "uncertain".
+        """
         amounts: list[float] = (masses.votes if self._without_rejection else masses.certain).tolist()
-        strongest = max((c for c in range(len(amounts)) if c != self.class_index), key=lambda c: amounts[c])
+        own = None if self.guarantee == "uncertain" else self.class_index
+        strongest = max((c for c in range(len(amounts)) if c != own), key=lambda c: amounts[c])
         rejection_counts = self.rule == "plurality" and self.guarantee == "cc"
         return UNCERTAIN if rejection_counts and masses.rejected > amounts[strongest] else strongest
 
@@ -54,7 +58,8 @@ class Statement(NamedTuple):
         """Returns the contests that must all be won against the guarantee to contradict it, against this rival.
 
         Standard: another class has more votes. CC: under majority the class has no majority, otherwise something beats
-        it. NCL: under majority another class has one, under plurality it beats both the class and rejection.
+        it. NCL: under majority another class has one, under plurality it beats both the class and rejection. Stays
+        uncertain: under majority any class has one, under plurality it beats rejection.
         """
         own, certain = self.class_index, masses.certain
         if self._without_rejection:
@@ -62,6 +67,8 @@ class Statement(NamedTuple):
         if self.rule == "majority":
             wins = masses.total - certain[own] if self.guarantee == "cc" else certain[rival]
             return (Contest(wins, masses.total),)
+        if self.guarantee == "uncertain":
+            return (_against(certain[rival], masses.rejected),)
         strength = masses.rejected if rival == UNCERTAIN else certain[rival]
         against_class = _against(strength, certain[own])
         if self.rule == "plurality" and self.guarantee == "ncl":
@@ -72,6 +79,9 @@ class Statement(NamedTuple):
         """Returns the share of the event that the guarantee's radius keeps large (Cohen et al. 2019, Theorem 1)."""
         if self._without_rejection:
             return masses.votes[self.class_index] / masses.total
+        if self.guarantee == "uncertain":
+            kept = masses.rejected if self.rule == "plurality" else masses.total - masses.certain[rival]
+            return kept / masses.total
         own = masses.certain[self.class_index]
         if self.guarantee == "cc" or self.rule == "filtered":
             return own / masses.total

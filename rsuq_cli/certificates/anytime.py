@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaln, xlog1py, xlogy
 
-from rsuq_cli.certificates.bounds import Array, by_distinct_counts
+from rsuq_cli.certificates.bounds import Array, by_distinct_counts, clopper_pearson_lower
 
 # Covers the rounding of the logarithms of beta functions, which grows with the samples; it moves a bound by parts in a
 # million.
@@ -107,18 +107,32 @@ def _start(k: Array, m: Array, target: Array) -> Array:
     return np.maximum(near_zero, np.where(turned > 0, np.sin(turned) ** 2, 0.0))
 
 
+def _lower_at(count: npt.ArrayLike, total: npt.NDArray[Any], alpha: float, last: int | None) -> Array:
+    """Returns the lower bound at these looks; half of alpha is kept for the `last` one, where there is one."""
+    if last is None:
+        return anytime_lower(count, total, alpha)
+    found, at_last = anytime_lower(count, total, alpha / 2.0), total == last
+    if not at_last.any():
+        return found
+    fixed = clopper_pearson_lower(np.where(at_last, count, 0), np.where(at_last, total, last), alpha / 2.0)
+    return np.where(at_last, np.maximum(found, fixed), found)
+
+
 @dataclass(frozen=True)
 class AnyTime:
     """Bounds of a mass from counts among `total` samples so far, valid whatever decided to stop there.
 
-    Bonferroni as in `bounds.Sampled`: a guarantee that needs m bounds gives alpha / m to each.
+    Bonferroni as in `bounds.Sampled`: a guarantee that needs m bounds gives alpha / m to each. With `last`, the number
+    of samples of the last look, half of that goes to a bound of exactly so many samples, which is much nearer there:
+    the sequence is ever wrong with probability alpha / 2, and that one bound with alpha / 2 (theory.md §4).
     """
 
     total: npt.NDArray[Any]
     alpha: float
+    last: int | None = None
 
     def lower(self, amount: npt.ArrayLike, *, shares: int) -> Array:
-        return anytime_lower(amount, self.total, self.alpha / shares)
+        return _lower_at(amount, self.total, self.alpha / shares, self.last)
 
     def upper(self, amount: npt.ArrayLike, *, shares: int) -> Array:
         return 1.0 - anytime_lower(self.total - np.asarray(amount), self.total, self.alpha / shares)
@@ -129,17 +143,20 @@ class Reachable:
     """The bounds that going on to n samples may still give: what a stopping rule may hope for, and no certificate.
 
     The samples to come are taken to favour the guarantee as much as the counts so far allow at level 1 - alpha.
+    `last` is as in `AnyTime`.
     """
 
     total: npt.NDArray[Any]
     alpha: float
     n: int
+    last: int | None = None
 
     def lower(self, amount: npt.ArrayLike, *, shares: int) -> Array:
         level = self.alpha / shares
         so_far = np.asarray(amount)
         best = 1.0 - anytime_lower(self.total - so_far, self.total, level)
-        return anytime_lower(so_far + best * (self.n - self.total), self.n, level)
+        total = np.full_like(self.total, self.n)
+        return _lower_at(np.minimum(so_far + best * (self.n - self.total), self.n), total, level, self.last)
 
     def upper(self, amount: npt.ArrayLike, *, shares: int) -> Array:
         return 1.0 - self.lower(self.total - np.asarray(amount), shares=shares)

@@ -1,8 +1,9 @@
 """Certificates: decision and radii of a smoothed, uncertainty-aware classifier, from votes.
 
 Invariant: a pure function of the votes, rule, competitors and alpha. Each guarantee of an input holds with probability
-at least 1 - alpha / family_size; without proof the decision is "undecided" and the radius 0. Under majority with merged
-competitors, radius_cc <= radius_standard <= radius_ncl wherever the two classes agree, since their counts are ordered.
+at least 1 - alpha / family_size; without proof the decision is "undecided" and the radius 0. Under majority
+radius_cc <= radius_standard <= radius_ncl wherever the two classes agree, since their counts are ordered
+(with bounds of version 1 where competitors are merged).
 The threshold is part of the classifier: a guarantee is about the one whose votes these are, held over the whole ball.
 
 Sources: Cohen et al. 2019 (arXiv 1902.02918) for smoothing; Däubener et al. 2024 (arXiv 2410.20432) for the two
@@ -18,8 +19,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.anytime import Reachable
 from rsuq_cli.certificates.bounds import Array, Bounder, Known
+from rsuq_cli.certificates.case import FORETOLD, Case
 from rsuq_cli.certificates.evidence import Counts
 from rsuq_cli.certificates.guarantees import (
     Form,
@@ -44,8 +45,6 @@ from rsuq_cli.certificates.outcomes import (
     Amounts,
     Choice,
     Outcomes,
-    choose,
-    from_counts,
     outcomes,
     unlisted_mass,
     without_rejection,
@@ -56,8 +55,6 @@ DECISIONS: tuple[Decision, ...] = ("certain", "uncertain", "undecided")
 CERTAIN, UNCERTAIN, UNDECIDED = range(3)
 # The class of an input whose selection samples all had no answer: there is none to certify.
 NOBODY = -1
-# How many samples a form is chosen for where their number is not known beforehand.
-_FORETOLD = 10_000
 
 
 class Bounds(NamedTuple):
@@ -85,6 +82,7 @@ class Certificates:
     radius_cc: Array
     radius_ncl: Array
     radius_uncertain: Array
+    radius_explicit: Array  # standard smoothing with explicit competitors; NaN where it is not asked for
     bounds: dict[str, Bounds]
 
     def __getitem__(self, at: Any) -> Certificates:
@@ -122,8 +120,8 @@ def certify(selection: Counts, estimation: Counts, method: Method) -> Certificat
 
 def certify_each(selection: Counts, estimation: Counts, methods: Iterable[Method]) -> list[Certificates]:
     """Returns what `certify` does for each of the methods; what they have in common is computed once."""
-    case = _Case.of(selection, estimation)
-    return [_of_case(case, method, method.bounder(case.estimated.total)) for method in methods]
+    case = Case.of(selection, estimation)
+    return [_of_case(case, method, method.bounder(case.total)) for method in methods]
 
 
 def hoped(selection: Counts, estimation: Counts, method: Method, n: int) -> Certificates:
@@ -131,49 +129,19 @@ def hoped(selection: Counts, estimation: Counts, method: Method, n: int) -> Cert
 
     The samples to come favour each guarantee as much as those so far allow (`anytime.Reachable`).
     """
-    case = _Case.of(selection, estimation)
-    return _of_case(case, method, Reachable(case.estimated.total, method.error_budget, n))
+    case = Case.of(selection, estimation)
+    return _of_case(case, method, method.reachable(case.total, n))
 
 
-class _Case(NamedTuple):
-    """Votes, and what is chosen on the selection samples, whatever the method."""
-
-    selection: Counts
-    choice: Choice
-    estimated: Outcomes
-    standard_choice: Choice
-    standard: Outcomes
-
-    @classmethod
-    def of(cls, selection: Counts, estimation: Counts) -> _Case:
-        selection, estimation = (counts._replace(votes=_once(counts.votes)) for counts in (selection, estimation))
-        choice = choose(selection.certain, selection.votes)
-        standard_choice = choose(selection.votes, selection.votes)
-        standard = without_rejection(
-            estimation.votes, estimation.total, standard_choice, unanswered=estimation.unanswered
-        )
-        return cls(selection, choice, from_counts(estimation, choice), standard_choice, standard)
-
-
-def _once(votes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Returns votes `[..., K]` that are repeated for every threshold only once, as `[..., 1, K]`."""
-    return votes[..., :1, :] if votes.ndim > 1 and votes.strides[-2] == 0 else votes
-
-
-def _of_case(case: _Case, method: Method, bounder: Bounder) -> Certificates:
+def _of_case(case: Case, method: Method, bounder: Bounder) -> Certificates:
     _check(method)
-    problem, standard = _Problem(case.estimated, bounder), _Problem(case.standard, bounder)
+    problem, standard = (_Problem(amounts, bounder) for amounts in case.counted(one_bound=method.one_bound))
     if method.competitors == "auto":
-        n = case.estimated.total
         # Where the number of samples depends on what they were, the form must not depend on it.
-        total = np.full_like(n, _FORETOLD) if method.anytime else n
-        expected, foretelling = _scaled(case.selection, total), method.bounder(total)
-        foretold = from_counts(expected, case.choice)
-        foretold_standard = without_rejection(
-            expected.votes, expected.total, case.standard_choice, unanswered=expected.unanswered
-        )
-        problem = problem._replace(foretold=foretold, foretelling=foretelling)
-        standard = standard._replace(foretold=foretold_standard, foretelling=foretelling)
+        total = np.full_like(case.total, FORETOLD) if method.anytime else case.total
+        foretold, foretelling = case.foretold(total, one_bound=method.one_bound), method.bounder(total)
+        problem = problem._replace(foretold=foretold.rejecting, foretelling=foretelling)
+        standard = standard._replace(foretold=foretold.standard, foretelling=foretelling)
     found = _certificates(problem, standard, case.choice, case.standard_choice, method)
     spread = found.spread(case.choice.class_index.shape)
     silent = case.selection.votes.sum(axis=-1) == 0
@@ -189,21 +157,13 @@ def _about_nobody(found: Certificates, silent: npt.NDArray[np.bool_]) -> Certifi
         radius_standard=np.where(silent, 0.0, found.radius_standard),
         radius_cc=np.where(silent, 0.0, found.radius_cc),
         radius_ncl=np.where(silent, 0.0, found.radius_ncl),
+        radius_explicit=np.where(silent, 0.0 * found.radius_explicit, found.radius_explicit),
         decision=np.where(silent & (found.decision == CERTAIN), UNDECIDED, found.decision),
         standard_decided=found.standard_decided & ~silent,
         at_ceiling=found.at_ceiling & ~silent,
         certain_count=np.where(silent, 0, found.certain_count),
         vote_count=np.where(silent, 0, found.vote_count),
     )
-
-
-def _scaled(selection: Counts, n: Amounts) -> Counts:
-    """Returns the votes to expect of n samples, in whole votes: few distinct counts keep the bounds quick."""
-    scale = n / np.maximum(selection.total, 1)
-    certain, votes = (
-        np.floor(given * scale[..., None]).astype(np.int64) for given in (selection.certain, selection.votes)
-    )
-    return Counts(certain, votes, np.floor(selection.unanswered * scale).astype(np.int64))
 
 
 def certify_masses(
@@ -219,12 +179,11 @@ def certify_masses(
     votes = certain + uncertain
     unlisted = unlisted_mass(votes.sum(axis=-1))
     listed = 1.0 - unlisted
-    choice = _rank(certain, votes) if class_index is None else _about(class_index, certain)
-    standard_choice = _rank(votes, votes) if class_index is None else _about(class_index, votes)
+    choice = _rank(certain, votes) if class_index is None else Choice(class_index, certain)
+    standard_choice = _rank(votes, votes) if class_index is None else Choice(class_index, votes)
     # A known mass costs no error budget, so no competitors are merged to save some.
-    ungrouped = certain.shape[-1]
-    exact = outcomes(certain, uncertain.sum(axis=-1), listed, choice, most_groups=ungrouped)
-    exact_standard = without_rejection(votes, listed, standard_choice, most_groups=ungrouped)
+    exact = outcomes(certain, uncertain.sum(axis=-1), listed, choice, one_bound=True)
+    exact_standard = without_rejection(votes, listed, standard_choice, one_bound=True)
     bounder = Known(np.ones(certain.shape[:-1]), unlisted)
     problem = _Problem(exact, bounder, exact, bounder)
     standard = _Problem(exact_standard, bounder, exact_standard, bounder)
@@ -236,21 +195,26 @@ def _certificates(
 ) -> Certificates:
     # Under majority the classifier without rejection is Cohen's majority rule, whichever way NCL bounds competitors.
     baseline: Competitors = "merged" if method.rule == "majority" else method.competitors
-    standard, standard_class_wise = _best_form(
-        lambda o, b, form: standard_statement(form)(o, b, form), standard_problem, baseline
-    )
+    standard, standard_class_wise = _best_form(_standard, standard_problem, baseline)
+    explicit = None
+    if method.rule == "majority" and method.one_bound and method.competitors != "merged":
+        # Beside it a gain is the measure's: beside the merged baseline it is the bound's, too.
+        explicit = _best_form(_standard, standard_problem, "class-wise")[0].radius
     if method.rule == "standard":
         # Nothing is ever rejected: all three guarantees are the same statement about the same ball.
         return _assemble(standard_problem, standard_choice, standard_problem, standard_choice, method,
                          standard, standard, standard, _never(standard), standard_class_wise)  # fmt: skip
     consistent, unconfused, uncertain = _statements(method.rule)
-    cc, cc_wise = _best_form(consistent, problem, method.competitors)
+    competitors = method.competitors
+    if competitors == "auto" and method.rule == "majority" and method.one_bound:
+        competitors = "class-wise"  # never below merged, so there is nothing to choose
+    cc, cc_wise = _best_form(consistent, problem, competitors)
     # Under filtered the two are one statement.
     same = unconfused is consistent
-    ncl, class_wise = (cc, cc_wise) if same else _best_form(unconfused, problem, method.competitors)
-    stays_uncertain = _never(cc) if uncertain is None else _best_form(uncertain, problem, method.competitors)[0]
+    ncl, class_wise = (cc, cc_wise) if same else _best_form(unconfused, problem, competitors)
+    stays_uncertain = _never(cc) if uncertain is None else _best_form(uncertain, problem, competitors)[0]
     return _assemble(problem, choice, standard_problem, standard_choice, method,
-                     standard, cc, ncl, stays_uncertain, class_wise)  # fmt: skip
+                     standard, cc, ncl, stays_uncertain, class_wise, explicit)  # fmt: skip
 
 
 def _statements(rule: Rule) -> tuple[Statement, Statement, Statement | None]:
@@ -260,6 +224,10 @@ def _statements(rule: Rule) -> tuple[Statement, Statement, Statement | None]:
     if rule == "plurality":
         return keeps_plurality, no_wrong_plurality, rejection_wins
     return beats_rivals, beats_rivals, None
+
+
+def _standard(amounts: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
+    return standard_statement(form)(amounts, bounder, form)
 
 
 def _best_form(
@@ -290,6 +258,7 @@ def _never(like: Guarantee) -> Guarantee:
 def _assemble(
     problem: _Problem, choice: Choice, standard_problem: _Problem, standard_choice: Choice, method: Method,
     standard: Guarantee, cc: Guarantee, ncl: Guarantee, uncertain: Guarantee, class_wise: npt.NDArray[np.bool_] | bool,
+    explicit: Array | None = None,
 ) -> Certificates:  # fmt: skip
     amounts, votes, total = problem.estimated, standard_problem.estimated.leader, problem.bounder.total
     decision = np.where(cc.holds, CERTAIN, np.where(uncertain.holds, UNCERTAIN, UNDECIDED))
@@ -310,19 +279,13 @@ def _assemble(
         radius_cc=method.sigma * np.where(cc.holds, cc.radius, 0.0),
         radius_ncl=method.sigma * ncl.radius,
         radius_uncertain=method.sigma * np.where(decision == UNCERTAIN, uncertain.radius, 0.0),
+        radius_explicit=np.full_like(standard.radius, np.nan) if explicit is None else method.sigma * explicit,
         bounds={name: Bounds(g.lower, g.upper) for name, g in named.items()},
     )
 
 
 def _rank(primary: Array, secondary: Array) -> Choice:
-    ranking = np.lexsort((-secondary, -primary), axis=-1)
-    return Choice(ranking[..., 0], ranking[..., 1:])
-
-
-def _about(class_index: npt.NDArray[np.int64], amounts: Array) -> Choice:
-    ranking = np.argsort(-amounts, axis=-1, kind="stable")
-    others = ranking[ranking != class_index[..., None]].reshape(*class_index.shape, -1)
-    return Choice(class_index, others)
+    return Choice(np.lexsort((-secondary, -primary), axis=-1)[..., 0], primary)
 
 
 def _check(method: Method) -> None:

@@ -110,6 +110,11 @@ TERMS: Mapping[str, Term] = {
         Term("radii_cc", "correct", lambda at: np.where(at.correct, at.certificates.radius_cc, 0.0), "radius_cc"),
         Term("radii_ncl", "class_index = label", lambda at: np.where(at.named, at.certificates.radius_ncl, 0.0),
              "radius_ncl"),
+        Term("explicit", "radius_explicit IS NOT NULL", lambda at: ~np.isnan(at.certificates.radius_explicit)),
+        Term("radii_explicit", "standard_class = label AND radius_explicit IS NOT NULL",
+             lambda at: np.where(at.standard_named & ~np.isnan(at.certificates.radius_explicit),
+                                 at.certificates.radius_explicit, 0.0),
+             "radius_explicit"),
     )
 }  # fmt: skip
 
@@ -118,8 +123,8 @@ class Figure(NamedTuple):
     """`times` · `part` / `whole` + `plus`, where both are terms or figures before it; unknown where `whole` is 0.
 
     `title` is that of its column and `tile` that on the page; people see it in `views`, from left to right by `place`,
-    and `said` of it only what can be said: nothing about CC and NCL where nothing can be rejected. `better` tells
-    which of two values is.
+    and `said` of it only what can be said: nothing about CC and NCL where nothing can be rejected, and of the baseline
+    with explicit competitors where NCL has them. `better` tells which of two values is.
     """
 
     name: str
@@ -131,14 +136,14 @@ class Figure(NamedTuple):
     title: str = ""
     tile: str = ""
     better: Literal["more", "less"] = "more"
-    said: Literal["always", "with rejection", "without rejection"] = "always"
+    said: Literal["always", "with rejection", "without rejection", "class-wise"] = "always"
     views: tuple[View, ...] = ("report", "rescore", "page")
     place: int = 99
 
     @property
     def of_rejection(self) -> bool:
         """Whether it says nothing where nothing can be rejected."""
-        return self.said == "with rejection"
+        return self.said in ("with rejection", "class-wise")
 
     @property
     def counts(self) -> bool:
@@ -156,11 +161,11 @@ FIGURES: tuple[Figure, ...] = (
     Figure("abstention", "abstained", title="abstain", better="less", said="without rejection", views=("report",),
            place=5),
     Figure("undecided", "left_undecided", title="undecided", tile="undecided %", better="less", views=("page",),
-           place=11),
+           place=13),
     Figure("accuracy_answered", "correct", "answered", title="right among answered", tile="right among answered %",
            views=("page",), place=4),
     Figure("at_ceiling", "reach_ceiling", title="ceiling", tile="at the ceiling %", better="less",
-           views=("report", "page"), place=12),
+           views=("report", "page"), place=14),
     Figure("sample_coverage", "certain_votes", title="answered", views=("rescore",), place=0),
     Figure("acr_standard", "radii_standard", unit="radius", title="standard", tile="ACR standard", views=_ALL, place=6),
     Figure("acr_cc", "radii_cc", unit="radius", title="CC", tile="ACR CC", said="with rejection", views=_ALL, place=7),
@@ -170,6 +175,10 @@ FIGURES: tuple[Figure, ...] = (
            said="with rejection", place=9),
     Figure("cc_cost", "acr_cc", "acr_standard", times=-1.0, plus=1.0, unit="change", title="CC cost",
            tile="cost of CC %", better="less", said="with rejection", place=10),
+    Figure("acr_explicit", "radii_explicit", "explicit", unit="radius", title="explicit", tile="ACR explicit standard",
+           said="class-wise", place=11),
+    Figure("gain_explicit", "acr_ncl", "acr_explicit", plus=-1.0, unit="change", title="gain,\nexplicit",
+           tile="gain of NCL beside explicit %", said="class-wise", place=12),
 )  # fmt: skip
 
 
@@ -252,6 +261,8 @@ class Measured:
         acr_ncl: float
         gain: float | None
         cc_cost: float | None
+        acr_explicit: float | None
+        gain_explicit: float | None
     else:
 
         def __getattr__(self, name: str) -> float | None:

@@ -3,7 +3,8 @@
 Invariant: each function's statement is wrong with probability at most the bounder's alpha. It counts the bounds that
 it needs and gives each an equal share (Bonferroni); the number is fixed before the estimation samples are seen. Since
 masses sum to one, 1 - lower bound of an event is an upper bound of everything outside it, at no further cost. Of many
-competitors with a bound each, the largest bound is that of the largest amount, so only that one is computed.
+competitors with a bound each, the largest bound is that of the largest amount, so only that one is computed. How many
+bounds they take, one for all or one for each, is said by the outcomes (`Outcomes.one_bound` has the proof).
 
 Radii are in units of sigma. `form` says how competitors are bounded: "merged" into one, or "class-wise".
 """
@@ -46,14 +47,22 @@ def keeps_majority(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarante
 def no_wrong_majority(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
     """No other class has a majority: NCL under majority.
 
-    Merged: one bound, of the class or rejection together. Class-wise: one bound for each group of competitors, none
-    of which may reach half; larger where the wrong mass is spread.
+    Merged: one bound, of the class or rejection together. Class-wise: no competitor may reach half; larger where the
+    wrong mass is spread. With one bound for all of them it is never smaller than merged: their largest count is at
+    most their sum.
     """
+    if form == "class-wise":
+        upper = bounder.upper(outcomes.strongest, shares=outcomes.upper_bounds())
+        radius = stays_below_half(upper)
+        if not outcomes.one_bound:
+            return Guarantee(radius, upper <= 0.5, 1.0 - upper, upper)
+    lower = bounder.lower(outcomes.not_wrong, shares=1)
+    merged = Guarantee(stays_above_half(lower), lower > 0.5, lower, 1.0 - lower)
     if form == "merged":
-        lower = bounder.lower(outcomes.not_wrong, shares=1)
-        return Guarantee(stays_above_half(lower), lower > 0.5, lower, 1.0 - lower)
-    upper = bounder.upper(outcomes.strongest, shares=outcomes.groups)
-    return Guarantee(stays_below_half(upper), upper <= 0.5, 1.0 - upper, upper)
+        return merged
+    # Where the two counts are the same the bounds are, but for rounding, which must not break the order.
+    upper = np.minimum(upper, merged.upper)
+    return Guarantee(np.maximum(radius, merged.radius), upper <= 0.5, 1.0 - upper, upper)
 
 
 def no_majority(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
@@ -70,7 +79,7 @@ def keeps_plurality(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarant
     """The class beats every competitor and rejection: CC under plurality."""
     if form == "merged":
         return keeps_majority(outcomes, bounder, form)
-    shares = 2 + outcomes.groups
+    shares = 1 + outcomes.upper_bounds(beside=1)
     lower = bounder.lower(outcomes.leader, shares=shares)
     rivals = bounder.upper(outcomes.strongest, shares=shares)
     strongest = np.maximum(rivals, bounder.upper(outcomes.rejected, shares=shares))
@@ -79,7 +88,7 @@ def keeps_plurality(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarant
 
 def no_wrong_plurality(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
     """For every competitor, the class or rejection beats it: NCL under plurality, the largest of three terms."""
-    shares = 3 if form == "merged" else 3 + outcomes.groups
+    shares = 3 if form == "merged" else 3 + outcomes.upper_bounds()
     leader = bounder.lower(outcomes.leader, shares=shares)
     rejected = bounder.lower(outcomes.rejected, shares=shares)
     union = bounder.lower(outcomes.not_wrong, shares=shares)
@@ -92,7 +101,7 @@ def no_wrong_plurality(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guar
 
 def rejection_wins(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
     """Rejection beats every class: stays uncertain under plurality."""
-    shares = 1 if form == "merged" else 2 + outcomes.groups
+    shares = 1 if form == "merged" else 1 + outcomes.upper_bounds(beside=1)
     lower = bounder.lower(outcomes.rejected, shares=shares)
     upper = 1.0 - lower
     if form == "class-wise":
@@ -103,7 +112,7 @@ def rejection_wins(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarante
 
 def beats_rivals(outcomes: Outcomes, bounder: Bounder, form: Form) -> Guarantee:
     """The class beats every competitor: filtered, and standard smoothing with explicit competitors."""
-    shares = 2 if form == "merged" else 1 + outcomes.groups
+    shares = 2 if form == "merged" else 1 + outcomes.upper_bounds()
     lower = bounder.lower(outcomes.leader, shares=shares)
     upper = bounder.upper(outcomes.wrong if form == "merged" else outcomes.strongest, shares=shares)
     return _ahead(lower, np.minimum(upper, 1.0 - lower))

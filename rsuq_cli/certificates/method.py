@@ -11,13 +11,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.anytime import AnyTime
+from rsuq_cli.certificates.anytime import AnyTime, Reachable
 from rsuq_cli.certificates.bounds import Bounder, Sampled
 from rsuq_cli.certificates.guarantees import Rule
 from rsuq_cli.certificates.radii import stays_above_half
 
 Competitors = Literal["merged", "class-wise", "auto"]
 COMPETITORS: tuple[Competitors, ...] = ("merged", "class-wise", "auto")
+# 1: every competitor has a bound, and a share of alpha. 2: one bound covers all of them, and a stopping rule keeps half
+# of alpha for the last look (theory.md §4). What is stored keeps the bounds that it was made with.
+BOUNDS_VERSIONS = (1, 2)
+NEWEST_BOUNDS = BOUNDS_VERSIONS[-1]
 # Standard, CC, NCL and stays-uncertain: what one certificate prints, and what --family-wise splits alpha over.
 STATEMENTS = 4
 
@@ -32,7 +36,9 @@ class Method(NamedTuple):
 
     `sampling_error` is how far the samples' distribution may be from the one that a certificate is about (total
     variation over all of them): what holds but for a probability p there holds but for p + sampling_error here.
-    `anytime` says that a stopping rule chose the number of samples, so that the bounds must hold at every number.
+    `last_look` says that a stopping rule chose the number of samples, at most that many, so that the bounds must hold
+    at every number; None where it is fixed. `bounds` is the newest version of the bounds that may be used. Version 2
+    needs a class that was not chosen on the counts that are bounded.
     """
 
     sigma: float
@@ -41,7 +47,32 @@ class Method(NamedTuple):
     competitors: Competitors = "merged"
     family_size: int = 1
     sampling_error: float = 0.0
-    anytime: bool = False
+    last_look: int | None = None
+    bounds: int = NEWEST_BOUNDS
+
+    @classmethod
+    def of_scoring(cls, sigma: float, scoring: Mapping[str, Any], configuration: Mapping[str, Any]) -> Method:
+        """Returns the method of a stored scoring, by the names of its columns, of a run with this configuration."""
+        method = cls(
+            sigma, scoring["alpha"], scoring["rule"], scoring["competitors"], scoring["family_size"],
+            bounds=scoring["bounds_version"],
+        )  # fmt: skip
+        return method.of_run(configuration)
+
+    @property
+    def anytime(self) -> bool:
+        """Whether the bounds must hold at every number of samples."""
+        return self.last_look is not None
+
+    @property
+    def one_bound(self) -> bool:
+        """Whether one bound covers all competitors."""
+        return self.bounds >= 2
+
+    @property
+    def bounds_version(self) -> int:
+        """The oldest version that has the bounds of this method: merged into one, competitors never had others."""
+        return self.bounds if self.anytime or self.competitors != "merged" else 1
 
     @property
     def error_budget(self) -> float:
@@ -54,11 +85,23 @@ class Method(NamedTuple):
         A stopping rule needs bounds that hold at every look, and grid noise takes its sampling error off alpha.
         """
         error = float(configuration.get("sampling_error", 0.0))
-        return self._replace(sampling_error=error, anytime="stopping" in configuration)
+        looks = configuration["stopping"]["looks"] if "stopping" in configuration else [None]
+        return self._replace(sampling_error=error, last_look=looks[-1])
 
     def bounder(self, total: npt.NDArray[Any]) -> Bounder:
         """Returns the bounds that the error budget allows of counts among `total` samples."""
-        return AnyTime(total, self.error_budget) if self.anytime else Sampled(total, self.error_budget)
+        if self.anytime:
+            return AnyTime(total, self.error_budget, self._kept_for)
+        return Sampled(total, self.error_budget)
+
+    def reachable(self, total: npt.NDArray[Any], n: int) -> Bounder:
+        """Returns the bounds to hope for of counts among `total` samples when going on to n; no proof of anything."""
+        return Reachable(total, self.error_budget, n, self._kept_for)
+
+    @property
+    def _kept_for(self) -> int | None:
+        """The look that half of alpha is kept for, if any."""
+        return self.last_look if self.bounds >= 2 else None
 
     def ceiling(self, n: int) -> float:
         """Returns the largest radius that n samples can certify, all of them for the class, in pixel units; 0 if none.

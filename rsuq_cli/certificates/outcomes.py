@@ -26,10 +26,15 @@ _MASS_ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Choice:
-    """The class that a certificate is about, and its competitors by strength, as the selection samples rank them."""
+    """The class that a certificate is about, and the strength of every class, as the selection samples have it."""
 
     class_index: Integers  # [...]
-    rivals: Integers  # [..., K - 1], strongest first
+    strength: Amounts  # [..., K]
+
+    @cached_property
+    def rivals(self) -> Integers:
+        """All classes but the strongest, by strength, `[..., K - 1]`; ties by id."""
+        return np.argsort(-self.strength, axis=-1, kind="stable")[..., 1:]
 
 
 def choose(primary: Integers, secondary: Integers) -> Choice:
@@ -39,8 +44,7 @@ def choose(primary: Integers, secondary: Integers) -> Choice:
     input without a certain vote is about the class with the most votes.
     """
     strength = primary * (secondary.sum(axis=-1, keepdims=True) + 1) + secondary
-    ranking = np.argsort(-strength, axis=-1, kind="stable")
-    return Choice(ranking[..., 0], ranking[..., 1:])
+    return Choice(strength.argmax(axis=-1), strength)
 
 
 def take(amounts: Amounts, class_index: Integers) -> Amounts:
@@ -50,22 +54,28 @@ def take(amounts: Amounts, class_index: Integers) -> Amounts:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Amounts (counts or masses) of one decision problem: the class, the rejected, and the competitors."""
+    """Amounts (counts or masses) of one decision problem: the class, the rejected, and the competitors.
+
+    With `one_bound` one bound covers every competitor, and `rivals` has the strongest alone. The certified class is
+    fixed before the counts are seen, and so is the competitor with the largest mass, whichever it is. A statement that
+    rests on a bound of that one fails only if its own bound fails; the bound of the largest count is at least its own
+    (theory.md §4.4). Without it every competitor has a bound, and a share of alpha.
+    """
 
     total: Amounts  # [...]
     leader: Amounts  # [...] the certified class, certain
     rejected: Amounts  # [...] uncertain, of any class
     rivals: Amounts  # [..., G] competitors, each a class or the merged rest
     largest: Amounts  # [...] the class with the most, whichever it is, never grouped
+    one_bound: bool = False
 
     @property
     def groups(self) -> int:
         return int(self.rivals.shape[-1])
 
-    @property
-    def everyone(self) -> Amounts:
-        """All classes `[..., 1 + G]`, the certified one first and the others as competitors are."""
-        return np.concatenate([np.broadcast_to(self.leader, self.rivals.shape[:-1])[..., None], self.rivals], axis=-1)
+    def upper_bounds(self, beside: int = 0) -> int:
+        """Returns how many bounds it takes to bound every competitor, and `beside` other events, from above."""
+        return 1 if self.one_bound else self.groups + beside
 
     @cached_property
     def strongest(self) -> Amounts:
@@ -84,31 +94,45 @@ class Outcomes:
 
 
 def outcomes(
-    certain: Amounts, rejected: Amounts, total: Amounts, choice: Choice, *, most_groups: int = MOST_GROUPS
+    certain: Amounts, rejected: Amounts, total: Amounts, choice: Choice, *, one_bound: bool = False
 ) -> Outcomes:
     """Returns the amounts of `choice` among certain amounts `[..., K]`, with `rejected` and `total` `[...]`."""
+    competitors = _strongest(certain, choice) if one_bound else _grouped(certain, choice)
+    return Outcomes(total, take(certain, choice.class_index), rejected, competitors, certain.max(axis=-1), one_bound)
+
+
+def _strongest(certain: Amounts, choice: Choice) -> Amounts:
+    """Returns the largest amount of any other class, `[..., 1]`, of none `[..., 0]` where there is one class only."""
+    if certain.shape[-1] == 1:
+        return certain[..., :0]
+    others = np.array(np.broadcast_to(certain, (*choice.class_index.shape, certain.shape[-1])))
+    np.put_along_axis(others, choice.class_index[..., None], 0, axis=-1)
+    return np.asarray(others.max(axis=-1, keepdims=True))
+
+
+def _grouped(certain: Amounts, choice: Choice) -> Amounts:
+    """Returns the amounts of the competitors by strength, `[..., G]`, the last ones merged where there are many."""
     ranked = np.take_along_axis(certain, choice.rivals, axis=-1)
-    if ranked.shape[-1] > most_groups:
-        rest = ranked[..., most_groups - 1 :].sum(axis=-1, keepdims=True)
-        ranked = np.concatenate([ranked[..., : most_groups - 1], rest], axis=-1)
-    leader = take(certain, choice.class_index)
-    return Outcomes(total, leader, rejected, ranked, certain.max(axis=-1))
+    if ranked.shape[-1] > MOST_GROUPS:
+        rest = ranked[..., MOST_GROUPS - 1 :].sum(axis=-1, keepdims=True)
+        ranked = np.concatenate([ranked[..., : MOST_GROUPS - 1], rest], axis=-1)
+    return ranked
 
 
-def from_counts(counts: Counts, choice: Choice) -> Outcomes:
+def from_counts(counts: Counts, choice: Choice, *, one_bound: bool = False) -> Outcomes:
     """Returns the amounts with rejection: certain votes by class, all others rejected."""
     total = counts.total
-    return outcomes(counts.certain, total - counts.certain.sum(axis=-1), total, choice)
+    return outcomes(counts.certain, total - counts.certain.sum(axis=-1), total, choice, one_bound=one_bound)
 
 
 def without_rejection(
-    votes: Amounts, total: Amounts, choice: Choice, *, most_groups: int = MOST_GROUPS, unanswered: Amounts | int = 0
+    votes: Amounts, total: Amounts, choice: Choice, *, one_bound: bool = False, unanswered: Amounts | int = 0
 ) -> Outcomes:
     """Returns the amounts of the classifier that never rejects: all votes by class.
 
     A sample without an answer is a vote against every class: it is in the total, and stands by every competitor.
     """
-    found = outcomes(votes, np.zeros_like(total), total, choice, most_groups=most_groups)
+    found = outcomes(votes, np.zeros_like(total), total, choice, one_bound=one_bound)
     if not np.any(unanswered):
         return found
     against = np.asarray(unanswered)

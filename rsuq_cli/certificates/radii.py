@@ -79,8 +79,11 @@ def _root_between(low: Array, high: Array, top: Array, bottom: Array) -> Array:
         low, high = np.where(excess > 0, r, low), np.where(excess > 0, high, r)
         r = r + excess / (density_ratio(top - r) + density_ratio(bottom + r))
         r = np.where((low < r) & (r < high), r, 0.5 * (low + high))
-    below = r - _MARGIN
-    return np.where((below > low) & (ahead(below) > 0), below, low)
+    # Where the last step but one met the root from above, the last one left it again.
+    for above in (r, high):
+        below = above - _MARGIN
+        low = np.where((below > low) & (ahead(below) > 0), below, low)
+    return low
 
 
 def plurality_not_wrong(

@@ -209,9 +209,7 @@ class _Audit:
         measure = self.scoring["measure"]
         edges = MeasureEdges(*load_edges(self.db, self.opened.run.id)[measure])
         at = len(edges.edges) if self.scoring["threshold"] is None else edges.position(self.scoring["threshold"])
-        method = Method(
-            sigma, self.scoring["alpha"], rule, self.scoring["competitors"], self.scoring["family_size"]
-        ).of_run(self.opened.run.configuration)
+        method = Method.of_scoring(sigma, self.scoring, self.opened.run.configuration)
         found: dict[tuple[int, str], float] = {}
         inputs = [int(columns["input_index"][row]) for row in chosen]
         plan = Plan(measure, edges, np.array([at]), method)
@@ -244,7 +242,7 @@ class _Audit:
     ) -> list[Verdict]:
         """Returns the verdicts: a first look at every point picks the rival, and fresh noise judges those in doubt."""
         points = torch.stack([one.point for one in candidates])
-        keys = [3 * one.input_index + GUARANTEES.index(one.ball.statement.guarantee) for one in targets]
+        keys = [len(GUARANTEES) * one.input_index + GUARANTEES.index(one.ball.statement.guarantee) for one in targets]
         everyone = range(len(targets))
         looked = self._count(engine, points, keys, Stretch(Stream.SELECTION, 0, min(n, FIRST_LOOK)), everyone)
         rivals = {i: targets[i].ball.statement.rival(looked[i]) for i in everyone}

@@ -178,7 +178,7 @@ def _stopping(request: CertifyRequest) -> dict[str, Any]:
     reading = {
         "measures": list(request.measures), "threshold": request.threshold, "coverages": list(request.wanted_coverages),
         "rule": method.rule, "competitors": method.competitors, "alpha": method.alpha,
-        "family_size": method.family_size,
+        "family_size": method.family_size, "bounds_version": method.bounds_version,
     }  # fmt: skip
     return {"stopping": request.stopping.configuration() | reading}
 
@@ -188,7 +188,7 @@ def _scorings(db: Database, run_id: int, method: Method, thresholds: Sequence[Th
     for one in thresholds:
         new = NewScoring(
             run_id, one.measure, one.value, one.coverage, method.rule, method.competitors, method.alpha,
-            method.family_size,
+            method.family_size, method.bounds_version,
         )  # fmt: skip
         scored.append(Scored(add_scoring(db, new), one.measure, one.value, method))
     return list({one.scoring_id: one for one in scored}.values())

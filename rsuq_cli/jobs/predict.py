@@ -200,8 +200,7 @@ def _of_run(settings: FromRun, database: str | Path | None, watcher: Watcher) ->
 
 
 def _scored(run: RunRow, scoring: Mapping[str, Any]) -> Scored:
-    method = Method(run.sigma, scoring["alpha"], scoring["rule"], scoring["competitors"], scoring["family_size"])
-    method = method.of_run(run.configuration)
+    method = Method.of_scoring(run.sigma, scoring, run.configuration)
     return Scored(scoring["scoring_id"], scoring["measure"], scoring["threshold"], method)
 
 
@@ -214,6 +213,7 @@ def _decider(run: RunRow, scorings: Sequence[Mapping[str, Any]], edges: Mapping[
         _scored(run, scoring)
         for scoring in scorings
         if all(scoring[name] == rule[name] for name in ("rule", "competitors", "alpha", "family_size"))
+        and scoring["bounds_version"] == rule.get("bounds_version", 1)
         and scoring["measure"] in rule["measures"]
         and (
             scoring["threshold"] == rule["threshold"]

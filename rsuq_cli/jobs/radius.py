@@ -15,7 +15,7 @@ import numpy as np
 
 from rsuq_cli.certificates.certificate import DECISIONS, Certificates, certify, certify_masses
 from rsuq_cli.certificates.evidence import Counts
-from rsuq_cli.certificates.method import STATEMENTS, Method, default_competitors
+from rsuq_cli.certificates.method import NEWEST_BOUNDS, STATEMENTS, Method, default_competitors
 from rsuq_cli.certificates.outcomes import choose, unlisted_mass
 from rsuq_cli.errors import BadInput
 from rsuq_cli.run.request import check_alpha, check_method, check_sigma
@@ -90,7 +90,10 @@ def single_certificate(request: RadiusRequest) -> dict[str, Any]:
     """Returns the certificate with its settings, by the names of the JSON output; an unbounded radius is None."""
     rule: Any = request.rule
     competitors: Any = request.competitors or default_competitors(rule)
-    method = Method(request.sigma, request.alpha, rule, competitors, STATEMENTS if request.family_wise else 1)
+    family_size = STATEMENTS if request.family_wise else 1
+    # One bound for all competitors needs a class that was not chosen on the counts that are bounded.
+    bounds = 1 if request.class_index is None else NEWEST_BOUNDS
+    method = Method(request.sigma, request.alpha, rule, competitors, family_size, bounds=bounds)
     certificate = _of_masses(request, method) if request.masses else _of_counts(request, method)
     n = None if request.masses else int(request.total)
     return {
@@ -100,6 +103,7 @@ def single_certificate(request: RadiusRequest) -> dict[str, Any]:
         "decision": DECISIONS[int(certificate.decision)],
         "rule": request.rule,
         "competitors": "class-wise" if bool(certificate.class_wise) else "merged",
+        "bounds_version": method.bounds_version,
         "sigma": request.sigma,
         "alpha": None if request.masses else request.alpha,
         "family_size": method.family_size,

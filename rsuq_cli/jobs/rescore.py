@@ -48,7 +48,7 @@ def store_scorings(db: Database, run_ids: Sequence[int], request: RescoreRequest
             for threshold in (one for several in source.thresholds.values() for one in several):
                 new = NewScoring(
                     source.run.id, threshold.measure, threshold.value, threshold.coverage, method.rule,
-                    method.competitors, method.alpha, method.family_size,
+                    method.competitors, method.alpha, method.family_size, method.bounds_version,
                 )  # fmt: skip
                 scored = Scored(add_scoring(db, new), threshold.measure, threshold.value, method)
                 score_stored(db, source.run.id, scored, source.edges)

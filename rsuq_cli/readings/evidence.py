@@ -45,6 +45,7 @@ class Key(NamedTuple):
     competitors: str
     alpha: float
     family_size: int
+    bounds_version: int
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ def reading_keys(figures: Sequence[Figures]) -> dict[Key, list[Figures]]:
     """Returns the scorings that are points of one reading together, in the order of the figures."""
     groups: dict[Key, list[Figures]] = {}
     for one in figures:
-        key = Key(one.run_id, one.measure, one.rule, one.competitors, one.alpha, one.family_size)
+        key = Key(
+            one.run_id, one.measure, one.rule, one.competitors, one.alpha, one.family_size,
+            one.bounds_version,
+        )  # fmt: skip
         groups.setdefault(key, []).append(one)
     return groups
 
@@ -147,8 +151,7 @@ class _Sweep(NamedTuple):
 
 
 def _method(run: RunRow, key: Key) -> Method:
-    method = Method(run.sigma, key.alpha, key.rule, key.competitors, key.family_size)  # type: ignore[arg-type]
-    return method.of_run(run.configuration)
+    return Method.of_scoring(run.sigma, key._asdict(), run.configuration)
 
 
 def _sweep(db: Database, run: RunRow, sweeps: Sequence[_Sweep], advance: Callable[[int], None]) -> None:

@@ -97,9 +97,7 @@ def mended_scorings(db: Database, run_ids: Sequence[int], tell: Callable[[str], 
 
 
 def _wrong(db: Database, scoring: Mapping[str, Any], edges: Mapping[str, MeasureEdges]) -> Wrong | None:
-    method = Method(
-        scoring["sigma"], scoring["alpha"], scoring["rule"], scoring["competitors"], scoring["family_size"]
-    ).of_run(scoring["configuration"])
+    method = Method.of_scoring(scoring["sigma"], scoring, scoring["configuration"])
     scored = Scored(scoring["scoring_id"], scoring["measure"], scoring["threshold"], method)
     too_far, right = 0, []
     for page in suspects(db, dict(scoring)):

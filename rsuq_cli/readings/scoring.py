@@ -80,6 +80,7 @@ def stored_certificates(columns: Mapping[str, npt.NDArray[Any]]) -> Certificates
     decision = np.select([columns["decision"] == name for name in DECISIONS], list(range(len(DECISIONS))))
     flags = {name: columns[name].astype(np.bool_) for name in ("standard_decided", "at_ceiling")}
     told = flags | {"decision": decision, "class_wise": columns["competitors"] == "class-wise"}
+    told["radius_explicit"] = columns["radius_explicit"].astype(np.float64)  # None is NaN
     return Certificates(**({name: columns[name] for name in CERTIFICATE if name not in told} | told), bounds={})
 
 
@@ -114,6 +115,8 @@ def _rows(inputs: Sequence[LabelledEvidence], scored: Scored, certificates: Cert
             radius_uncertain=float(c.radius_uncertain[i]),
             rule=scored.method.rule,
             competitors="class-wise" if c.class_wise[i] else "merged",
+            radius_explicit=None if np.isnan(c.radius_explicit[i]) else float(c.radius_explicit[i]),
+            bounds_version=scored.method.bounds_version,
         )
         for i, evidence in enumerate(inputs)
     ]

@@ -9,7 +9,7 @@ from rsuq_cli.console import Column, Table, number_text
 from rsuq_cli.formats import Record
 from rsuq_cli.results.audits import AuditSummary
 
-NAMES = {"standard": "standard", "cc": "CC", "ncl": "NCL"}
+NAMES = {"standard": "standard", "cc": "CC", "ncl": "NCL", "uncertain": "uncertain"}
 
 
 def audit_table(summaries: Sequence[AuditSummary]) -> Table:

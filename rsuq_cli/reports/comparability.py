@@ -14,12 +14,17 @@ from rsuq_cli.results.figures import Figures
 _SETTINGS: dict[str, Callable[[Figures], str]] = {
     "the data set": lambda one: one.dataset,
     "the rule": lambda one: one.rule,
-    "how competitors are bounded": lambda one: one.competitors,
+    "how competitors are bounded": lambda one: competitors_text(one.competitors, one.bounds_version),
     "α": lambda one: f"{share_of_alpha(one.alpha, one.family_size):g}",
     "n": lambda one: f"{one.n:,}",
     "n0": lambda one: f"{one.n0:,}",
     "when inputs stop": lambda one: "once decided" if one.kind == "certify" and one.draws_at_max < 1 else "at n",
 }
+
+
+def competitors_text(competitors: str, bounds_version: int) -> str:
+    """Returns how competitors are bounded; of bounds by class that an older rsuq made, that each took a share of α."""
+    return competitors if competitors == "merged" or bounds_version > 1 else f"{competitors} (one bound each)"
 
 
 def differences(figures: Sequence[Figures]) -> list[str]:

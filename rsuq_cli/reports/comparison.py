@@ -16,6 +16,7 @@ from rsuq_cli.certificates.definitions import CURVES, FIGURES, shown
 from rsuq_cli.console import Column, Table, number_text, percent_text
 from rsuq_cli.errors import BadInput
 from rsuq_cli.formats import Record
+from rsuq_cli.reports.comparability import competitors_text
 from rsuq_cli.reports.figures import acr_text, figure_column
 from rsuq_cli.results.figures import Figures
 from rsuq_cli.run.network.preprocessing import noise_line
@@ -36,6 +37,10 @@ LEGEND = (
 # What was sampled, which machines get between the shares and the radii.
 _DRAWS = ("draws_mean", "draws_median", "draws_at_max")
 INTERVALS = "[…]: 95 % Wilson interval of a share over the inputs"
+EXPLICIT = (
+    "explicit: without rejection, competitors bounded class by class as NCL has them; beside it a gain is the "
+    "measure's alone, beside standard part of a class-wise gain is the bound's"
+)
 NO_REJECTION = "without rejection (rule standard) there is no CC and NCL beside standard: -"
 
 
@@ -62,10 +67,11 @@ def comparison_table(figures: Sequence[Figures], *, title: str = "certified", in
     settings = _settings(records)
     shared = [one for one in settings if len({one.column.cell(record) for record in records}) == 1]
     standard_only = [record["rule"] == "standard" for record in records] or [False]
+    explicit = any(record["acr_explicit"] is not None for record in records)
     columns = [
         Column("scoring", lambda r: str(r["scoring_id"]), name="scoring_id"),
         *(one.column for one in settings if one not in shared),
-        *_figure_columns(abstention=any(standard_only), rejection=not all(standard_only)),
+        *_figure_columns(abstention=any(standard_only), rejection=not all(standard_only), explicit=explicit),
     ]
     named = [title, *(one.named(records[0]) for one in shared)] if records else [title]
     shares, acr, *of_rejection = LEGEND
@@ -75,6 +81,7 @@ def comparison_table(figures: Sequence[Figures], *, title: str = "certified", in
     shown = " · ".join(name for name in named if name)
     notes = (
         *legend,
+        *([EXPLICIT] if explicit else []),
         *_noise(figures),
         *beside_the_mean(figures),
         *early_stops(records),
@@ -196,12 +203,12 @@ def _settings(records: Sequence[Record]) -> list[Setting]:
     return [Setting(column, named.get(column.name, column.cell)) for column in columns]
 
 
-def _figure_columns(*, abstention: bool, rejection: bool) -> list[Column]:
+def _figure_columns(*, abstention: bool, rejection: bool, explicit: bool) -> list[Column]:
     measured = [
         Column("uncertainty", lambda r: r["measure"], "left", name="measure"),
         Column("θ", lambda r: _threshold(r), name="threshold"),
     ]
-    said = {"always": True, "with rejection": rejection, "without rejection": abstention}
+    said = {"always": True, "with rejection": rejection, "without rejection": abstention, "class-wise": explicit}
     return [*(measured if rejection else []), *(figure_column(one) for one in shown("report") if said[one.said])]
 
 
@@ -243,8 +250,8 @@ def _alpha(record: Record) -> str:
 
 
 def _rule(record: Record) -> str:
-    competitors = "" if record["competitors"] == "merged" else f", {record['competitors']} competitors"
-    return f"{record['rule']}{competitors}"
+    competitors = competitors_text(record["competitors"], record["bounds_version"])
+    return f"{record['rule']}" + ("" if competitors == "merged" else f", {competitors} competitors")
 
 
 def predictor_text(record: Record) -> str:

@@ -81,10 +81,11 @@ def _named(title: str, records: Sequence[Record]) -> tuple[str, list[Column]]:
     shared = [name for name, (column, _) in settings.items() if len({column.cell(record) for record in records}) == 1]
     named = [title, *(settings[name][1](records[0]) for name in shared)]
     own = [column for name, (column, _) in settings.items() if name not in shared]
+    explicit = any(record["acr_explicit"] is not None for record in records)
     return " · ".join(named), [
         *own,
         Column("θ", lambda r: f"{r['threshold']:.4g}"),
-        *map(figure_column, shown("rescore")),
+        *map(figure_column, (one for one in shown("rescore") if one.said != "class-wise" or explicit)),
     ]
 
 

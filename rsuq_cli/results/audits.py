@@ -111,4 +111,4 @@ def audits_of(db: Database, runs: Sequence[int]) -> list[AuditSummary]:
     """Returns one summary for every audit of these runs and every guarantee that it attacked, the oldest first."""
     with db.read() as connection:
         audit_ids = list(connection.execute(_OF_RUNS, {"runs": list(runs)}).scalars())
-    return [one for one in audit_summaries(db, audit_ids, ("standard", "cc", "ncl")) if one.attacked]
+    return [one for one in audit_summaries(db, audit_ids, ("standard", "cc", "ncl", "uncertain")) if one.attacked]

@@ -17,7 +17,8 @@ from rsuq_cli.results.database import Database
 
 _COLUMNS = (
     "input_index, label, class_index, standard_class, decision, standard_decided, at_ceiling, n, certain_count, "
-    "uncertain_count, vote_count, radius_standard, radius_cc, radius_ncl, radius_uncertain, competitors"
+    "uncertain_count, vote_count, radius_standard, radius_cc, radius_ncl, radius_uncertain, radius_explicit, "
+    "competitors"
 )
 # Where both orders tie, the input's number decides, so that a page is the same each time it is made.
 GALLERIES = {

@@ -78,6 +78,7 @@ class Figures(Measured):
     competitors: str
     alpha: float
     family_size: int
+    bounds_version: int
     planned: int
     created_at: str
     warnings: tuple[str, ...]

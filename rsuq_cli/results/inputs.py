@@ -27,7 +27,7 @@ PAGE = 2048
 SAMPLE_COLUMNS = (
     "input_index", "label", "class_index", "standard_class", "decision", "correct", "is_uncertain", "standard_decided",
     "at_ceiling", "n", "certain_count", "uncertain_count", "vote_count", "radius_standard", "radius_cc", "radius_ncl",
-    "radius_uncertain", "rule", "competitors",
+    "radius_uncertain", "radius_explicit", "rule", "competitors", "bounds_version",
 )  # fmt: skip
 # Columns of the view `certified`, and words for conditions that are often asked for.
 INPUT_COLUMNS = {
@@ -210,10 +210,10 @@ def _class_figures(one: RowMapping, row: RowMapping, names: Sequence[str] | None
 
 
 def _ceiling_share(one: RowMapping, row: RowMapping, configuration: Mapping[str, Any]) -> CeilingShare:
-    method = Method(one["sigma"], one["alpha"], one["rule"], one["competitors"], one["family_size"])
+    method = Method.of_scoring(one["sigma"], dict(one), configuration)
     return CeilingShare(
         **{name: one[name] for name in ("run_id", "scoring_id", "model", "measure", "sigma", "n", "alpha")},
-        ceiling=method.of_run(configuration).ceiling(one["n"]),
+        ceiling=method.ceiling(one["n"]),
         inputs=row["inputs"],
         at_ceiling=shares(sums_of(row))["at_ceiling"],
         of_right=row["correct_full"] / row["standard_correct"] if row["standard_correct"] else None,

@@ -32,7 +32,9 @@ PAGE = 1024
 CHECKPOINT, RUN, EVIDENCE = table_of(Checkpoint), table_of(Run), table_of(Evidence)
 STUDY, STUDY_RUN = table_of(Study), table_of(StudyRun)
 # What makes a row with a number of its own the same row in both databases; otherwise all its other columns do.
-_IDENTITY = {"scoring": ("run_id", "measure", "threshold", "rule", "competitors", "alpha", "family_size")}
+_IDENTITY = {
+    "scoring": ("run_id", "measure", "threshold", "rule", "competitors", "alpha", "family_size", "bounds_version")
+}
 # When and how long, not what was found.
 _INCIDENTAL = {"created_at", "seconds"}
 # Two versions of scipy may differ in the last digits of a radius.

@@ -157,7 +157,8 @@ class NewScoring:
     """How a run's evidence is read: a threshold of a measure, a rule, and an error budget.
 
     `threshold` None rejects nothing; `coverage` is the one that it was calibrated for, None where the user gave it.
-    `family_size` 1 is alpha per guarantee; each guarantee gets alpha / family_size.
+    `family_size` 1 is alpha per guarantee; each guarantee gets alpha / family_size. `bounds_version` is as in
+    `certificates.method`.
     """
 
     run_id: int
@@ -168,6 +169,7 @@ class NewScoring:
     competitors: Literal["merged", "class-wise", "auto"]
     alpha: float
     family_size: int = 1
+    bounds_version: int = 1
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,8 @@ class SampleRow:
     """The certificate of one input under one scoring; radii in pixel units, counts of the estimation samples.
 
     `certain_count` are votes for `class_index` that were certain, `uncertain_count` all uncertain samples, `vote_count`
-    votes for `standard_class`. `correct` and `is_uncertain` follow from the rest.
+    votes for `standard_class`. `radius_explicit` is that of smoothing without rejection with explicit competitors, None
+    where it was not asked for; `bounds_version` is the scoring's. `correct` and `is_uncertain` follow from the rest.
     """
 
     scoring_id: int
@@ -212,6 +215,8 @@ class SampleRow:
     radius_uncertain: float
     rule: Rule
     competitors: Literal["merged", "class-wise"]
+    radius_explicit: float | None = None
+    bounds_version: int = 1
     correct: bool = field(init=False)
     is_uncertain: bool = field(init=False)
 
@@ -256,7 +261,7 @@ class AuditBallRow:
     """
 
     input_index: int
-    guarantee: Literal["standard", "cc", "ncl"]
+    guarantee: Literal["standard", "cc", "ncl", "uncertain"]
     class_index: int
     radius: float
     distance: float

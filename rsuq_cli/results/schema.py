@@ -16,7 +16,7 @@ from sqlalchemy import Connection, inspect, text
 from rsuq_cli.errors import DatabaseError
 from rsuq_cli.results.location import Location
 
-SCHEMA_HEAD = "0004"
+SCHEMA_HEAD = "0005"
 # A name of our own: programs that share Alembic's default table corrupt each other's versions.
 VERSION_TABLE = "rsuq_version"
 PACKAGE = Path(__file__).parents[1]

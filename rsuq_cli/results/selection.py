@@ -25,8 +25,8 @@ SETTINGS = """
 SELECT run.id AS run_id, scoring.id AS scoring_id, run.kind, run.status, run.checkpoint_id, run.model, run.dataset,
        run.split, run.skip, run.subset_sha256, run.sigma, run.n0, run.n, run.seed, run.device, run.precision,
        run.source, checkpoint.objective, scoring.measure, scoring.threshold, scoring.coverage AS threshold_coverage,
-       scoring.rule, scoring.competitors, scoring.alpha, scoring.family_size, run.inputs AS planned, run.created_at,
-       run.warnings, run.name, run.configuration
+       scoring.rule, scoring.competitors, scoring.alpha, scoring.family_size, scoring.bounds_version,
+       run.inputs AS planned, run.created_at, run.warnings, run.name, run.configuration
 FROM scoring JOIN run ON run.id = scoring.run_id LEFT JOIN checkpoint ON checkpoint.id = run.checkpoint_id
 """
 
@@ -36,7 +36,7 @@ SETTING_COLUMNS = {
     for name in (
         "run_id", "scoring_id", "kind", "status", "checkpoint_id", "model", "dataset", "split", "skip", "sigma", "n0",
         "n", "seed", "device", "precision", "source", "objective", "measure", "threshold", "threshold_coverage", "rule",
-        "competitors", "alpha", "family_size", "planned", "created_at", "name",
+        "competitors", "alpha", "family_size", "bounds_version", "planned", "created_at", "name",
     )
 } | {"uncertainty": "measure", "run": "run_id", "scoring": "scoring_id"}  # fmt: skip
 

@@ -21,7 +21,7 @@ from rsuq_cli.results.rows import SampleRow
 _PAGE = 256
 _SCORINGS = """
 SELECT scoring.id AS scoring_id, scoring.run_id, scoring.measure, scoring.threshold, scoring.rule, scoring.competitors,
-       scoring.alpha, scoring.family_size, run.sigma, run.configuration
+       scoring.alpha, scoring.family_size, scoring.bounds_version, run.sigma, run.configuration
 FROM scoring JOIN run ON run.id = scoring.run_id
 WHERE run.kind = 'certify' AND run.n >= 999 AND scoring.threshold IS NOT NULL AND {which} ORDER BY scoring.id
 """

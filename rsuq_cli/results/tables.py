@@ -126,6 +126,7 @@ class Scoring(SQLModel, table=True):
     alpha: float
     family_size: int
     created_at: str
+    bounds_version: int
 
 
 class CertifiedSample(SQLModel, table=True):
@@ -153,6 +154,8 @@ class CertifiedSample(SQLModel, table=True):
     radius_uncertain: float
     rule: str
     competitors: str
+    radius_explicit: float | None
+    bounds_version: int
 
 
 class OodScore(SQLModel, table=True):

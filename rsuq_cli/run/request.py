@@ -244,8 +244,8 @@ class CertifyRequest:
     def method(self) -> Method:
         """How the votes become certificates."""
         competitors = self.competitors or default_competitors(self.rule)
-        anytime = self.stopping is not None
-        return Method(self.sigma, self.alpha, self.rule, competitors, self.family_size, anytime=anytime)
+        last_look = None if self.stopping is None else self.stopping.looks[-1]
+        return Method(self.sigma, self.alpha, self.rule, competitors, self.family_size, last_look=last_look)
 
 
 def check_sigma(sigma: float) -> None:

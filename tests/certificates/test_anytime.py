@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.optimize import brentq
-from scipy.stats import beta, binom, binomtest
+from scipy.stats import beta, binom, binomtest, norm
 
 from rsuq_cli.certificates.anytime import AnyTime, Reachable, anytime_lower, log_wealth, looks
 from rsuq_cli.certificates.bounds import clopper_pearson_lower
@@ -158,3 +158,41 @@ def test_upper_ends_are_tight_where_everything_hits() -> None:
         lost = -n * math.log(float(anytime_lower(n, n, 0.001)))
         assert math.log(1000) < lost < math.log(1000) + 2.6
         assert -n * math.log(beta.ppf(0.001, n, 1)) == pytest.approx(math.log(1000), rel=1e-6)
+
+
+def at_last_look(total: int, amount: int, alpha: float, last: int | None) -> float:
+    return float(AnyTime(np.array([total]), alpha, last).lower(np.array([amount]), shares=1)[0])
+
+
+def test_half_of_alpha_is_kept_for_the_last_look() -> None:
+    for k in (1, 700, 9_000, 9_999, 10_000):
+        assert at_last_look(10_000, k, 0.001, 10_000) == clopper_pearson_lower(k, 10_000, 0.0005)
+    assert at_last_look(5_000, 4_500, 0.001, 10_000) == anytime_lower(4_500, 5_000, 0.0005)
+    assert at_last_look(5_000, 4_500, 0.001, None) == anytime_lower(4_500, 5_000, 0.001)
+
+
+def test_what_the_last_look_loses_to_a_fixed_number_of_samples() -> None:
+    """In units of sigma, at n = 10,000 and alpha = 0.001: theory.md's numbers."""
+
+    def radius(k: int, last: int | None) -> float:
+        return float(norm.ppf(at_last_look(10_000, k, 0.001, last)))
+
+    def fixed(k: int) -> float:
+        return float(norm.ppf(clopper_pearson_lower(k, 10_000, 0.001)))
+
+    assert fixed(10_000) - radius(10_000, None) == pytest.approx(0.081, abs=0.001)
+    assert fixed(10_000) - radius(10_000, 10_000) == pytest.approx(0.028, abs=0.001)
+    assert fixed(9_000) - radius(9_000, None) == pytest.approx(0.022, abs=0.001)
+    assert fixed(9_000) - radius(9_000, 10_000) == pytest.approx(0.003, abs=0.001)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.9, 0.99])
+def test_with_a_last_look_the_bound_is_ever_above_the_truth_on_at_most_alpha_of_the_paths(p: float) -> None:
+    paths, last, alpha, rng = 20_000, 2_000, 0.05, np.random.default_rng(3)
+    hits, before, wrong = np.zeros(paths, np.int64), 0, np.zeros(paths, bool)
+    for look in looks(last):
+        hits += rng.binomial(look - before, p, paths)
+        before = look
+        wrong |= AnyTime(np.full(paths, look), alpha, last).lower(hits, shares=1) > p
+    assert wrong.sum() > 0
+    assert binomtest(int(wrong.sum()), paths, alpha, alternative="greater").pvalue > 1e-3

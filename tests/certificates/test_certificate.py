@@ -20,12 +20,15 @@ from rsuq_cli.certificates.certificate import (
     certify_masses,
 )
 from rsuq_cli.certificates.evidence import Counts
-from rsuq_cli.certificates.guarantees import RULES
-from rsuq_cli.certificates.method import COMPETITORS, STATEMENTS, Method, default_competitors
+from rsuq_cli.certificates.guarantees import RULES, Rule
+from rsuq_cli.certificates.method import BOUNDS_VERSIONS, COMPETITORS, STATEMENTS, Method, default_competitors
 
 RADII = ("radius_standard", "radius_cc", "radius_ncl", "radius_uncertain")
-METHODS = [Method(0.5, 0.001, rule, competitors) for rule in RULES for competitors in COMPETITORS]
-method_names = [f"{m.rule}-{m.competitors}" for m in METHODS]
+METHODS = [
+    Method(0.5, 0.001, rule, competitors, bounds=bounds)
+    for bounds in BOUNDS_VERSIONS for rule in RULES for competitors in COMPETITORS
+]  # fmt: skip
+method_names = [f"{m.rule}-{m.competitors}-{m.bounds}" for m in METHODS]
 
 
 def counts(certain: npt.ArrayLike, uncertain: npt.ArrayLike) -> Counts:
@@ -77,7 +80,7 @@ def test_radii_are_finite_never_negative_and_need_a_decision(samples: tuple[Coun
     assert np.array_equal(found.n, samples[1].votes.sum(axis=-1) + samples[1].unanswered)
     assert (found.certain_count + found.uncertain_count <= found.n).all()
     assert (found.vote_count <= found.n).all()
-    ceilings = np.array([method._replace(anytime=False).ceiling(int(n)) for n in found.n])
+    ceilings = np.array([method._replace(last_look=None).ceiling(int(n)) for n in found.n])
     if method.competitors == "merged":
         assert (found.radius_ncl <= ceilings).all()
 
@@ -226,15 +229,52 @@ def test_class_wise_is_larger_where_the_wrong_mass_is_spread_and_auto_follows() 
     spread = counts([[60, 5, 5, 5, 5]], [[20, 0, 0, 0, 0]]), counts([[6000, 500, 500, 500, 500]], [[2000, 0, 0, 0, 0]])
     one = counts([[60, 20, 0, 0, 0]], [[20, 0, 0, 0, 0]]), counts([[6000, 2000, 0, 0, 0]], [[2000, 0, 0, 0, 0]])
     for samples, better in [(spread, "class-wise"), (one, "merged")]:
-        found = {c: certify(*samples, Method(1.0, competitors=c)) for c in COMPETITORS}
+        found = {c: certify(*samples, Method(1.0, competitors=c, bounds=1)) for c in COMPETITORS}
         assert max(COMPETITORS[:2], key=lambda c: found[c].radius_ncl[0]) == better
         assert found["auto"].radius_ncl == found[better].radius_ncl
         assert found["auto"].class_wise[0] == (better == "class-wise")
+        found = {c: certify(*samples, Method(1.0, competitors=c)) for c in COMPETITORS}
+        assert found["auto"].radius_ncl == found["class-wise"].radius_ncl >= found["merged"].radius_ncl
+        assert found["auto"].class_wise[0]
+
+
+@given(votes(), st.sampled_from(RULES), st.sampled_from([0.05, 1e-3, 1e-9]))
+@settings(deadline=None, max_examples=300)
+def test_one_bound_for_all_is_never_below_a_bound_for_each(
+    samples: tuple[Counts, Counts], rule: Rule, alpha: float
+) -> None:
+    one, each = (certify(*samples, Method(1.0, alpha, rule, "class-wise", bounds=bounds)) for bounds in (2, 1))
+    for name in RADII:
+        assert (getattr(one, name) >= getattr(each, name) * (1 - 1e-9)).all(), name
+    if rule == "majority":
+        merged = certify(*samples, Method(1.0, alpha, rule, "merged"))
+        assert (one.radius_ncl >= merged.radius_ncl).all()
+        assert np.array_equal(one.radius_cc, merged.radius_cc)
+        same = one.class_index == one.standard_class
+        # No rounding may break what the database holds.
+        assert (one.radius_cc <= one.radius_standard)[same].all()
+        assert (one.radius_standard <= one.radius_ncl)[same].all()
+        assert np.isnan(each.radius_explicit).all()
+        explicit = certify(*samples, Method(1.0, alpha, "standard", "class-wise")).radius_standard
+        assert np.array_equal(one.radius_explicit, explicit)
+
+
+def test_a_thousand_classes_cost_no_radius() -> None:
+    """The wrong mass of 1,000 classes is as far from a majority as its largest part is, however many the others are."""
+    rng, n, classes = np.random.default_rng(0), 100_000, 1000
+    masses = np.full(classes, 0.4 / (classes - 1))
+    masses[0] = 0.6
+    drawn = [rng.multinomial(size, masses)[None, :] for size in (100, n)]
+    samples = counts(drawn[0], 0 * drawn[0]), counts(drawn[1], 0 * drawn[1])
+    old, new = (certify(*samples, Method(1.0, competitors="class-wise", bounds=bounds)) for bounds in (1, 2))
+    largest = drawn[1][0, 1:].max()
+    assert new.radius_ncl[0] == pytest.approx(norm.isf(beta.isf(0.001, largest + 1, n - largest)), rel=1e-6)
+    assert new.radius_ncl[0] > 3.0 > 0.5 > old.radius_ncl[0]
 
 
 def test_auto_chooses_on_the_selection_samples_even_where_the_others_disagree() -> None:
     spread, one = [[60, 7, 7, 6]], [[60, 20, 0, 0]]
-    method = Method(1.0, competitors="auto")
+    method = Method(1.0, competitors="auto", bounds=1)
     estimation = counts([[6000, 700, 700, 600]], [[2000, 0, 0, 0]])
     assert certify(counts(spread, [[20, 0, 0, 0]]), estimation, method).class_wise[0]
     assert not certify(counts(one, [[20, 0, 0, 0]]), estimation, method).class_wise[0]
@@ -331,7 +371,9 @@ def test_a_sweep_equals_its_certificates_one_by_one(method: Method) -> None:
         alone = certify(first, second, method)
         for field in dataclasses.fields(Certificates):
             if field.name != "bounds":
-                assert getattr(found, field.name)[i, j] == getattr(alone, field.name), field.name
+                assert np.array_equal(getattr(found, field.name)[i, j], getattr(alone, field.name), equal_nan=True), (
+                    field.name
+                )
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(144_681, 1e-3), (146_900, 1e-4)])

@@ -32,6 +32,7 @@ def certificates(rows: list[Row]) -> Certificates:
     nothing = np.zeros(len(rows))
     return Certificates(
         **columns, n=np.full(len(rows), 100), vote_count=nothing, radius_uncertain=nothing,
+        radius_explicit=nothing * np.nan,
         class_wise=nothing.astype(bool), bounds={},
     )  # fmt: skip
 

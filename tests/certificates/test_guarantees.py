@@ -67,6 +67,53 @@ def test_the_bounds_of_a_statement_spend_its_budget_exactly(statement: Statement
     assert spending.spent == pytest.approx(1.0, rel=1e-12)
 
 
+class OneForAll(Spending):
+    """A bounder where one upper bound covers every amount that is bounded from above: it is that of the largest."""
+
+    def __init__(self, problem: Outcomes) -> None:
+        super().__init__(problem)
+        self.lowers: dict[float, int] = {}
+        self.uppers: set[int] = set()
+
+    def lower(self, amount: npt.ArrayLike, *, shares: int) -> npt.NDArray[np.float64]:
+        self.lowers[float(np.sum(amount))] = shares
+        return np.asarray(amount, dtype=np.float64) / 1000
+
+    def upper(self, amount: npt.ArrayLike, *, shares: int) -> npt.NDArray[np.float64]:
+        self.uppers.add(shares)
+        return np.asarray(amount, dtype=np.float64) / 1000
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 1000])
+@pytest.mark.parametrize(
+    ("statement", "bounds"),
+    [
+        (keeps_majority, 1), (no_majority, 1), (keeps_plurality, 2), (no_wrong_plurality, 4), (rejection_wins, 2),
+        (beats_rivals, 2),
+    ],
+    ids=lambda one: getattr(one, "__name__", str(one)),
+)  # fmt: skip
+def test_with_one_bound_for_all_competitors_as_many_are_paid_for_as_are_used(
+    statement: Statement, bounds: int, classes: int
+) -> None:
+    votes = np.random.default_rng(0).multinomial(1000, np.full(classes, 1 / classes), size=5)
+    problem = from_counts(Counts(votes // 2, votes), choose(votes // 2, votes), one_bound=True)
+    assert problem.groups == 1
+    spending = OneForAll(problem)
+    statement(problem, spending, "class-wise")
+    assert len(spending.lowers) + len(spending.uppers) == bounds
+    assert {*spending.lowers.values(), *spending.uppers} == {bounds}
+
+
+def test_ncl_under_majority_takes_the_larger_of_two_forms_of_one_bound() -> None:
+    """The merged bound is not paid for: its count is at least the strongest competitor's, so it never is the larger."""
+    n = 1000
+    for strongest in (1, 10, 400):
+        for wrong in range(strongest, n + 1, 7):
+            lower = clopper_pearson_lower(n - wrong, n, 0.01)
+            assert clopper_pearson_upper(strongest, n, 0.01) <= 1.0 - lower + 1e-12
+
+
 def test_standard_statement_by_form() -> None:
     assert standard_statement("merged") is keeps_majority
     assert standard_statement("class-wise") is beats_rivals
@@ -145,6 +192,9 @@ def failures(found: Certificates, masses: World, rule: str) -> dict[str, npt.NDA
         "standard": found.radius_standard
         > exact(found.standard_class, lambda c: truth.exact_radius(baseline, "cc", masses.votes, c)),
         "cc": found.radius_cc > exact(found.class_index, lambda c: truth.exact_radius(kind, "cc", joint, c)),
+        # Nothing is known of it, and nothing claimed, where it was not asked for.
+        "explicit": found.radius_explicit
+        > exact(found.standard_class, lambda c: truth.exact_radius("filtered", "cc", masses.votes, c)),
         "ncl": found.radius_ncl > exact(found.class_index, lambda c: truth.exact_radius(kind, "ncl", joint, c)),
         "certain": (found.decision == CERTAIN)
         & ~np.array([answers(rule, joint, c) for c in classes])[found.class_index],
@@ -168,10 +218,16 @@ def too_many(wrong: npt.NDArray[np.bool_], alpha: float) -> bool:
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.001])
-@pytest.mark.parametrize("competitors", ["merged", "class-wise", "auto"])
+@pytest.mark.parametrize(
+    ("competitors", "bounds"),
+    [
+        ("merged", 2), ("class-wise", 2), ("auto", 2),
+        *(pytest.param(form, 1, marks=pytest.mark.slow) for form in ("class-wise", "auto")),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("rule", ["majority", "plurality", "filtered", "standard"])
-def test_no_guarantee_fails_more_often_than_alpha(rule: str, competitors: str, alpha: float) -> None:
-    method = Method(1.0, alpha, rule, competitors)  # type: ignore[arg-type]
+def test_no_guarantee_fails_more_often_than_alpha(rule: str, competitors: str, bounds: int, alpha: float) -> None:
+    method = Method(1.0, alpha, rule, competitors, bounds=bounds)  # type: ignore[arg-type]
     for seed, (name, masses) in enumerate(worlds(alpha).items()):
         found = certify(*sample(masses, seed), method)
         for statement, wrong in failures(found, masses, rule).items():

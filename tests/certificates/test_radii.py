@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import truth
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -65,6 +65,7 @@ def test_union_root_solves_its_equation(union: float, rival: float) -> None:
         assert left >= right * (1 - 1e-12)
 
 
+@example(own=0.0, rejected=0.0, union=0.9112120930019441, rival=0.125, less=1e-13)
 @given(*[masses_in_unit_interval] * 5)
 @settings(deadline=None)
 def test_radii_are_never_negative_or_nan_and_fall_on_the_safe_side(

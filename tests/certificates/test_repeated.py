@@ -37,4 +37,4 @@ def test_at_one_half_it_is_hardly_ever_certain() -> None:
 
 def test_where_something_else_decides_it_is_not_known() -> None:
     assert certain_again(Method(1.0, rule="plurality"), 100, 1000, 0.9) is None
-    assert certain_again(Method(1.0, anytime=True), 100, 1000, 0.9) is None
+    assert certain_again(Method(1.0, last_look=1000), 100, 1000, 0.9) is None

@@ -78,7 +78,7 @@ WORST = {
 @pytest.mark.parametrize("alpha", [0.05, 0.001])
 @pytest.mark.parametrize("guarantee", GUARANTEE_NAMES)
 def test_a_radius_that_is_not_there_is_certified_on_at_most_alpha_of_the_paths(guarantee: str, alpha: float) -> None:
-    method = Method(SIGMA, alpha, anytime=True)
+    method = Method(SIGMA, alpha, last_look=N)
     stopping = Stopping(N, (guarantee,), at_radius=RADIUS)  # type: ignore[arg-type]
     found = walk(WORST[guarantee], stopping, method)
     certified = getattr(certify(found.selection, found.estimation, method), f"radius_{guarantee}") >= RADIUS
@@ -96,7 +96,7 @@ def test_a_radius_that_is_not_there_is_certified_on_at_most_alpha_of_the_paths(g
 )
 def test_no_radius_at_the_moment_of_stopping_exceeds_the_true_one_too_often(stopping: Stopping, rule: str) -> None:
     alpha, world = 0.05, World((0.72, 0.1, 0.02), (0.06, 0.05, 0.05))
-    method = Method(SIGMA, alpha, rule, "class-wise", anytime=True)  # type: ignore[arg-type]
+    method = Method(SIGMA, alpha, rule, "class-wise", last_look=N)  # type: ignore[arg-type]
     found = walk(world, stopping, method)
     stopped = certify(found.selection, found.estimation, method)
     exact = certify_masses(np.array([world.certain]), np.array([world.uncertain]), method)
@@ -112,7 +112,7 @@ def test_no_radius_at_the_moment_of_stopping_exceeds_the_true_one_too_often(stop
 @pytest.mark.parametrize("mass", [0.5, 0.6, 0.9, 0.99, 0.9999])
 def test_the_masses_between_are_as_safe_for_a_tolerance(mass: float) -> None:
     alpha = 0.05
-    method = Method(1.0, alpha, anytime=True)
+    method = Method(1.0, alpha, last_look=N)
     found = walk(World((mass, 1 - mass), (0.0, 0.0)), Stopping(N, ("standard",), tolerance=0.2), method, seed=1)
     radius = certify(found.selection, found.estimation, method).radius_standard
     true = float(certify_masses(np.array([[mass, 1 - mass]]), np.zeros((1, 2)), method).radius_standard[0])
@@ -121,7 +121,7 @@ def test_the_masses_between_are_as_safe_for_a_tolerance(mass: float) -> None:
 
 
 def test_going_on_seldom_gains_more_than_the_tolerance() -> None:
-    tolerance, mass, method = 0.1, 0.95, Method(1.0, 0.01, anytime=True)
+    tolerance, mass, method = 0.1, 0.95, Method(1.0, 0.01, last_look=N)
     stopping = Stopping(N, ("standard",), tolerance=tolerance)
     found = walk(World((mass, 1 - mass), (0.0, 0.0)), stopping, method, paths=4000)
     assert (found.draws < N).mean() > 0.9
@@ -139,7 +139,7 @@ POPULATION = ndtr(np.concatenate([np.full(16, -0.08), np.linspace(0.02, 3.8, 184
 @pytest.mark.parametrize("radius", [1.0, 2.0])
 def test_on_average_fewer_samples_are_drawn_than_deciding_with_proof_needs(radius: float) -> None:
     """In units of sigma. To prove an input above R takes more than the least; to give one up, less."""
-    n, alpha, method = 100_000, 0.001, Method(1.0, 0.001, anytime=True)
+    n, alpha, method = 100_000, 0.001, Method(1.0, 0.001, last_look=100_000)
     population = np.repeat(POPULATION, 20)
     masses = np.stack([population, 1 - population, *np.zeros((2, len(population)))], axis=1)
     found = walk_each(masses, Stopping(n, ("standard",), at_radius=radius), method, seed=5)
@@ -157,7 +157,7 @@ def counts(*pairs: tuple[int, int]) -> Counts:
 
 
 def test_an_input_stops_when_its_radius_is_reached_or_out_of_reach() -> None:
-    method = Method(1.0, 0.001, anytime=True)
+    method = Method(1.0, 0.001, last_look=N)
     stopping = Stopping(10_000, ("cc",), at_radius=1.0)
     estimation = counts((500, 0), (300, 200), (430, 70), (40, 460))
     selection = counts(*[(100, 0)] * 4)
@@ -165,8 +165,8 @@ def test_an_input_stops_when_its_radius_is_reached_or_out_of_reach() -> None:
 
 
 def test_an_input_stops_when_no_radius_can_gain_much() -> None:
-    method = Method(1.0, 0.001, anytime=True)
-    stopping = Stopping(1000, tolerance=0.05)
+    method = Method(1.0, 0.001, last_look=1000)
+    stopping = Stopping(1000, tolerance=0.1)
     selection = counts((100, 0), (100, 0), (100, 0))
     estimation = counts((900, 95), (90, 10), (20, 80))
     assert stopping.decided(selection, estimation, method).tolist() == [True, False, True]
@@ -175,7 +175,7 @@ def test_an_input_stops_when_no_radius_can_gain_much() -> None:
 
 
 def test_every_guarantee_that_is_asked_for_must_be_decided() -> None:
-    method = Method(1.0, 0.001, anytime=True)
+    method = Method(1.0, 0.001, last_look=100_000)
     certain, all_votes = np.array([[840, 0]]), np.array([[1000, 0]])
     estimation, selection = Counts(certain, all_votes), counts((100, 0))
     decided = {
@@ -186,7 +186,7 @@ def test_every_guarantee_that_is_asked_for_must_be_decided() -> None:
 
 
 def test_the_form_of_a_bound_does_not_depend_on_when_the_path_stopped() -> None:
-    method = Method(1.0, 0.001, competitors="auto", anytime=True)
+    method = Method(1.0, 0.001, competitors="auto", last_look=100_000)
     selected = np.array([60, 10, 10, 10, 10])
     selection = Counts(selected, selected)
     forms = set()

@@ -358,6 +358,7 @@ def test_a_database_of_every_released_schema_is_upgraded_and_used(dump: Path, tm
         (found,) = figures(database, radii=[0.25])
         assert (found.inputs, found.accuracy, found.certified_ncl[0].value) == (2, 0.5, 0.5)
         assert found.acr_ncl == pytest.approx(0.375 / 2)
+        assert (found.bounds_version, found.acr_explicit) == (1, None)
         handle = start_run(database, made.run())
         assert (handle.created, handle.finished) == (False, frozenset({0, 1}))
         store_inputs(database, handle.id, [made.evidence(2)])

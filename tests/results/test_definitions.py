@@ -50,19 +50,26 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 def certificates_of(rows: list[Any]) -> Certificates:
     names = set(Certificates.__dataclass_fields__) - {"decision", "class_wise", "bounds"}
     columns = {name: np.array([getattr(row, name) for row in rows]) for name in names}
+    columns["radius_explicit"] = columns["radius_explicit"].astype(np.float64)
     decision = np.array([DECISIONS.index(row.decision) for row in rows])
     return Certificates(**columns, decision=decision, class_wise=np.zeros(len(rows), dtype=bool), bounds={})
 
 
 # Nothing answered, nothing right, and no standard radius: every denominator that can be empty is.
-@example(rows=[WRONG | NOTHING])
-@example(rows=[WRONG | NOTHING, {"decision": "uncertain", "radius_cc": 0.0}])
-@given(rows=st.lists(samples(), min_size=1, max_size=20))
+@example(rows=[WRONG | NOTHING], explicit=None)
+@example(rows=[WRONG | NOTHING, {"decision": "uncertain", "radius_cc": 0.0}], explicit=0.5)
+@given(rows=st.lists(samples(), min_size=1, max_size=20), explicit=st.none() | st.floats(0, 3))
 @settings(max_examples=60, deadline=None)
-def test_sql_and_numpy_give_the_same_figures(shared: Database, made: Any, rows: list[dict[str, Any]]) -> None:
+def test_sql_and_numpy_give_the_same_figures(
+    shared: Database, made: Any, rows: list[dict[str, Any]], explicit: float | None
+) -> None:
     run_id = start_run(shared, made.run(configuration_hash=str(next(COUNTER)))).id
     scoring_id = add_scoring(shared, made.scoring(run_id, rule="plurality"))
-    stored = [made.sample(scoring_id, i, rule="plurality", **row) for i, row in enumerate(rows)]
+    # One scoring has the baseline with explicit competitors for all of its inputs, or for none.
+    explicits = [None if explicit is None else explicit * (i + 1) for i in range(len(rows))]
+    stored = [
+        made.sample(scoring_id, i, rule="plurality", radius_explicit=explicits[i], **row) for i, row in enumerate(rows)
+    ]
     store_samples(shared, stored)
     (found,) = figures(shared, runs=[run_id], radii=RADII)
     expected = figures_of([row.label for row in stored], certificates_of(stored), radii=RADII)
@@ -84,7 +91,7 @@ def test_sql_and_numpy_give_the_same_figures(shared: Database, made: Any, rows: 
         view = connection.execute(text("SELECT * FROM run_summary WHERE scoring_id = :id"), {"id": scoring_id})
         row = view.mappings().one()
     of_the_view = [name for name in names if name in row]
-    assert {"accuracy", "coverage", "acr_ncl", "gain", "cc_cost"} <= set(of_the_view)
+    assert {"accuracy", "coverage", "acr_ncl", "gain", "cc_cost", "acr_explicit", "gain_explicit"} <= set(of_the_view)
     for name in of_the_view:
         value = found.values[name]
         assert row[name] == (None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)), name
@@ -93,7 +100,7 @@ def test_sql_and_numpy_give_the_same_figures(shared: Database, made: Any, rows: 
 def test_an_unknown_figure_is_known_again_at_another_threshold() -> None:
     sums = {name: np.array([0.0, 2.0]) for name in TERMS} | {"inputs": np.array([4, 4])}
     values = evaluated(sums)
-    unknown = {"accuracy_answered", "gain", "cc_cost"}
+    unknown = {"accuracy_answered", "gain", "cc_cost", "acr_explicit", "gain_explicit"}
     assert {name for name, value in values.items() if np.isnan(value[0])} == unknown
     assert not any(np.isnan(value[1]) for value in values.values())
     assert (values["gain"][1], values["cc_cost"][1], values["acr_ncl"][1]) == (0.0, 0.0, 0.5)

@@ -43,6 +43,7 @@ VIOLATIONS: list[tuple[str, dict[str, Any], str]] = [
     ("scoring", {"competitors": "none"}, "scoring_competitors"),
     ("scoring", {"alpha": 1.0}, "scoring_alpha"),
     ("scoring", {"family_size": 0}, "scoring_family_size"),
+    ("scoring", {"bounds_version": 3}, "scoring_bounds_version"),
     ("certified_sample", {"input_index": -1}, "certified_sample_input_index"),
     (
         "certified_sample",
@@ -65,7 +66,14 @@ VIOLATIONS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("certified_sample", {"rule": "best"}, "certified_sample_rule"),
     ("certified_sample", {"competitors": "auto"}, "certified_sample_competitors"),
+    ("certified_sample", {"radius_explicit": -0.1}, "certified_sample_radius_explicit"),
+    ("certified_sample", {"bounds_version": 3}, "certified_sample_bounds_version"),
     ("certified_sample", {"radius_cc": 0.31}, "certified_sample_order"),
+    (
+        "certified_sample",
+        {"radius_ncl": 0.29, "competitors": "class-wise", "bounds_version": 2},
+        "certified_sample_order_of_every_form",
+    ),
     ("certified_sample", {"radius_ncl": 0.29}, "certified_sample_order"),
     ("metric", {"radius": -0.5}, "metric_radius"),
     ("audit", {"attack": "none"}, "audit_attack"),
@@ -253,6 +261,8 @@ def test_no_check_constraint_is_left_untested(db: Database) -> None:
         {"rule": "plurality", "radius_ncl": 0.1},
         {"competitors": "class-wise", "radius_ncl": 0.1},
         {"standard_class": 2, "radius_ncl": 0.1},
+        {"rule": "plurality", "radius_ncl": 0.1, "bounds_version": 2},
+        {"competitors": "class-wise", "standard_class": 2, "radius_ncl": 0.1, "bounds_version": 2},
     ],
 )
 def test_the_order_of_radii_is_asked_only_where_it_is_proved(db: Database, made: Any, changes: dict[str, Any]) -> None:

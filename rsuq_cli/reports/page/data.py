@@ -92,6 +92,7 @@ def _definition(figure: Figure) -> dict[str, Any]:
         "name": figure.name, "part": figure.part, "whole": figure.whole, "times": figure.times, "plus": figure.plus,
         "of_rejection": figure.of_rejection, "is_radius": figure.unit == "radius",
         "tile": (figure.tile or figure.title) if "page" in figure.views else None, "place": figure.place,
+        "where_known": figure.said == "class-wise",
         "counts": figure.counts and figure.whole == "inputs",
     }  # fmt: skip
 

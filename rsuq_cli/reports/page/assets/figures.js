@@ -46,7 +46,7 @@ function drawTiles(reading, at) {
     const shown = make(place, "dd", { "data-figure": name, "data-value": String(value) }, text);
     make(shown, "small", {}, interval ? `${percentText(interval[0], 2)} to ${percentText(interval[1], 2)}` : "");
   };
-  for (const { name, tile: title, is_radius, counts, part } of DATA.figures.filter((one) => one.tile !== null).sort((a, b) => a.place - b.place)) {
+  for (const { name, tile: title, is_radius, counts, part } of DATA.figures.filter((one) => one.tile !== null && !(one.where_known && values[one.name] === null)).sort((a, b) => a.place - b.place)) {
     const text = values[name] === null ? "-" : is_radius ? averageText(values[name]) : percentText(values[name], 2);
     tile(name, title, text, counts ? wilson(values[part], reading.inputs) : null);
   }
