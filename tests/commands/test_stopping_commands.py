@@ -149,7 +149,7 @@ def test_another_rule_is_another_run(place: Place, blobs: Sample) -> None:
         (("--guarantee", "cc"), "--guarantee is given, and nothing to stop for"),
         (("--at-radius", "0.1", "--guarantee", "acc"), "unknown guarantee 'acc'"),
         (("--at-radius", "2"), "nothing reaches --at-radius 2: 5,000 samples certify 0.7"),
-        (("--at-radius", "0.1", "--n", "11"), "11 samples at alpha 0.001 cannot certify anything"),
+        (("--at-radius", "0.1", "--n", "10"), "10 samples at alpha 0.001 cannot certify anything"),
     ],
 )
 def test_bad_input_is_one_line(place: Place, blobs: Sample, flags: tuple[str, ...], message: str) -> None:
