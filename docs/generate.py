@@ -96,6 +96,8 @@ MEANINGS = {
     "radius_standard": "within it the classifier without rejection keeps its class, pixel units",
     "radius_cc": "within it the class stays and so does its certainty (CC), pixel units; 0 unless certain",
     "radius_ncl": "within it no other class is stated with confidence (NCL), pixel units",
+    "radius_explicit": "standard smoothing with explicit competitors, pixel units; null where NCL is not class-wise",
+    "bounds_version": "2: one bound for all other classes, half of alpha for a last look; 1: as older releases bounded",
     "radius_uncertain": "within it the decision stays uncertain, pixel units; 0 unless uncertain",
     "attack": "how the ball was attacked: pgd, random or both",
     "steps": "steps of an attack on one ball",

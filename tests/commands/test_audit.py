@@ -103,7 +103,7 @@ def test_that_a_decision_stays_uncertain_is_attacked_too(place: Place, rule: str
     for index, true in enumerate(distance):
         change(place.database, "UPDATE certified_sample SET radius_uncertain = ? WHERE input_index = ?", true, index)
     beyond = audit(*flags, "--radius-scale", 1.4)
-    assert by_guarantee(beyond, "broken")["uncertain"] == 2
+    assert by_guarantee(beyond, "broken")["uncertain"] >= (2 if attack == "pgd" else 1)
     if rule == "majority":
         assert by_guarantee(audit(*flags, "--radius-scale", 0.97), "broken")["uncertain"] == 0
 

@@ -182,13 +182,17 @@ def test_a_class_without_a_vote_can_be_asked_about(masses: bool) -> None:
 
 
 def test_with_many_classes_the_grouping_does_not_look_at_the_counts() -> None:
-    """With --class given, nothing is chosen on the estimation counts: ids 1 to 9 alone, the others merged."""
+    """With --class given nothing is chosen on the counts, and one bound covers all others; else each group has one."""
     strongest_is_far = {0: 800.0, 15: 60.0, 16: 50.0} | dict.fromkeys(range(1, 10), 1.0)
     found = certificate(strongest_is_far, {0: 81}, competitors="class-wise", class_index=0)
     n = 800 + 110 + 9 + 81
+    assert found["radius_ncl"] == pytest.approx(-norm.ppf(upper(60, n, 0.001)), abs=1e-9)
+    assert found["bounds_version"] == 2
+    found = certificate(strongest_is_far, {0: 81}, competitors="class-wise")
     assert found["radius_ncl"] == pytest.approx(-norm.ppf(upper(110, n, 0.001 / 10)), abs=1e-9)
+    assert found["bounds_version"] == 1
     strongest_is_near = {0: 800.0, 5: 60.0, 6: 50.0} | dict.fromkeys([1, 2, 3, 4, 7, 8, 9, 10, 15], 1.0)
-    found = certificate(strongest_is_near, {0: 81}, competitors="class-wise", class_index=0)
+    found = certificate(strongest_is_near, {0: 81}, competitors="class-wise")
     assert found["radius_ncl"] == pytest.approx(-norm.ppf(upper(60, n, 0.001 / 10)), abs=1e-9)
 
 

@@ -92,8 +92,14 @@ def test_rows_do_not_depend_on_which_inputs_are_scored_together_or_on_storage() 
 
 
 def test_the_form_that_auto_took_is_on_each_row() -> None:
-    rows = sample_rows(random_evidence(50), [scored(competitors="auto")], EDGES)
+    rows = sample_rows(random_evidence(50), [scored(competitors="auto", bounds=1)], EDGES)
     assert {row.competitors for row in rows} == {"merged", "class-wise"}
+    assert {row.bounds_version for row in rows} == {1}
+    assert {row.radius_explicit for row in rows} == {None}
+    rows = sample_rows(random_evidence(50), [scored(competitors="auto")], EDGES)
+    assert {row.competitors for row in rows} == {"class-wise"}
+    assert {row.bounds_version for row in rows} == {2}
+    assert all(row.radius_explicit is not None and row.radius_explicit >= 0 for row in rows)
     merged = sample_rows(random_evidence(50), [scored(competitors="merged")], EDGES)
     assert {row.competitors for row in merged} == {"merged"}
 

@@ -12,7 +12,8 @@ from rsuq_cli.results.figures import Figures
 
 BASE: dict[str, Any] = dict.fromkeys(Figures.__dataclass_fields__) | {
     "run_id": 1, "kind": "certify", "dataset": "digits", "split": "test", "skip": 1, "subset_sha256": "a" * 64,
-    "rule": "majority", "competitors": "merged", "alpha": 0.001, "family_size": 1, "n": 1000, "n0": 100, "inputs": 360,
+    "rule": "majority", "competitors": "merged", "alpha": 0.001, "bounds_version": 2,
+    "family_size": 1, "n": 1000, "n0": 100, "inputs": 360,
     "sigma": 0.25, "model": "cnn", "measure": "entropy", "threshold": 0.2, "draws_at_max": 1.0,
 }  # fmt: skip
 
@@ -32,6 +33,7 @@ def said(**changes: Any) -> list[str]:
         ({"draws_at_max": 0.1}, "when inputs stop differs (at n, once decided)"),
         ({"rule": "plurality"}, "the rule differs (majority, plurality)"),
         ({"competitors": "class-wise"}, "how competitors are bounded differs"),
+        ({"competitors": "class-wise", "bounds_version": 1}, "class-wise (one bound each)"),
         ({"dataset": "mnist"}, "the data set differs (digits, mnist)"),
         ({"skip": 20, "inputs": 18}, "the subset of digits differs (360 test inputs, every 20th, 18 test inputs)"),
         ({"inputs": 100}, "the subset of digits differs (360 test inputs, 100 test inputs)"),
