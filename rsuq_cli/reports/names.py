@@ -18,6 +18,7 @@ def reading_names(readings: Sequence[Reading]) -> list[str]:
             "model": r.run.model, "measure": r.key.measure, "sigma": f"σ = {r.run.sigma:g}",
             "dataset": short_name(r.run.dataset), "rule": f"{r.key.rule} rule", "competitors": r.key.competitors,
             "n": f"n = {r.run.n:,}", "alpha": f"α = {r.key.alpha:g}", "family": f"of {r.key.family_size} guarantees",
+            "bounds": f"bounds of version {r.key.bounds_version}",
             "run": f"run {r.key.run_id}",
         }
         for r in readings

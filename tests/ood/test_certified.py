@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import ndtr
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from rsuq_cli.ood.certified import Bounds, guaranteed, mean_bounds, no_class_bounds, rejected_bounds
 from rsuq_cli.ood.metrics import metrics
@@ -106,6 +106,28 @@ def test_bounds_at_the_worst_mass_fail_as_rarely_as_alpha_says() -> None:
     lower, upper = mean_bounds(counts, totals[:4000], edges, alpha, np.zeros(1))
     assert (lower[0] > 0.5).mean() <= alpha
     assert (upper[0] < 0.5).mean() <= alpha
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_exact_bounds_at_some_edges_are_nearer_than_the_band_and_fail_as_rarely(shift: float) -> None:
+    """A measure that is nearly always small: in its tail the band knows little."""
+    trials, n, alpha, random = 4_000, 500, 0.05, np.random.default_rng(5)
+    edges, masses = np.linspace(0.02, 1, 50), np.exp(-np.arange(50) / 3.0)
+    masses /= masses.sum()
+    counts = np.pad(random.multinomial(n, masses, trials), ((0, 0), (0, 1)))
+    totals = np.full(trials, n)
+    found = mean_bounds(counts, totals, edges, alpha, np.array([shift]))
+    # The band alone, at all of alpha.
+    share = np.cumsum(counts[:, :-1], axis=1) / n
+    width = np.sqrt(np.log(1 / alpha) / (2 * n))
+    banded = np.concatenate([np.zeros((trials, 1)), np.maximum(share - width, 0)], axis=1)
+    alone = np.minimum((ndtr(norm.ppf(1 - banded) + shift) * 0.02).sum(axis=1), 1.0)
+    assert found.upper[0].mean() < alone.mean() - (0.05 if shift else 0.01)
+    truth = np.concatenate([[0.0], np.cumsum(masses)])
+    exact = float((ndtr(norm.ppf(np.clip(1 - truth[:-1], 0, 1)) + shift) * 0.02).sum())
+    assert (found.upper[0] < exact - 1e-9).mean() <= alpha
+    least = float((ndtr(norm.ppf(np.clip(1 - truth[1:], 0, 1)) - shift) * 0.02).sum())
+    assert (found.lower[0] > least + 1e-9).mean() <= alpha
 
 
 @settings(max_examples=40, deadline=None)
