@@ -360,7 +360,7 @@ def test_no_view_shows_certificates_of_a_run_with_inputs_from_elsewhere(place: P
             label = 0 if index < 12 else -1
             connection.execute(
                 "INSERT INTO certified_sample VALUES (1, ?, ?, 0, 0, 'certain', ?, 0, 1, 0, 60, 50, 5, 55, .1, .1, .1,"
-                " 0, 'majority', 'merged')", (index, label, label == 0),
+                " 0, 'majority', 'merged', NULL, 1)", (index, label, label == 0),
             )  # fmt: skip
         connection.commit()
     assert rsuq_api.samples(1, place.database).empty
