@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,10 @@ class SeenImages:
             return cls(np.frombuffer(base64.b64decode(text, validate=True), dtype="<u8").astype(np.uint64))
         except (binascii.Error, ValueError):
             return None
+
+    def with_others(self, others: Sequence[SeenImages]) -> SeenImages:
+        """Returns these images and those of others."""
+        return SeenImages(np.unique(np.concatenate([self.numbers, *(one.numbers for one in others)])))
 
     def packed(self) -> str:
         """Returns the hashes as text, about 11 characters each."""

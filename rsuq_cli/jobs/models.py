@@ -18,10 +18,11 @@ from rsuq_cli.errors import BadInput
 from rsuq_cli.files import check_output, new_file
 from rsuq_cli.jobs.training.ready import default_checkpoint_dir
 from rsuq_cli.models.checkpoints import (
+    SAFETENSORS,
     CheckpointMetadata,
     as_safetensors,
     checkpoint_file_name,
-    read_metadata,
+    metadata_of,
     sha256_of,
     write_atomically,
 )
@@ -42,7 +43,6 @@ from rsuq_cli.run.request import check_sigma
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.spelling import path_of
 
-SAFETENSORS = ".safetensors"
 CARD = "README.md"
 # What was minimised is not known of weights that somebody else trained.
 UNKNOWN_OBJECTIVE = "unknown"
@@ -89,7 +89,7 @@ def import_model(request: ImportRequest, database: str | Path | None, watcher: W
     """
     if not request.file.is_file():
         raise BadInput(f"there is no weights file {request.file}", "check the path")
-    metadata = _metadata(request.file)
+    metadata = metadata_of(request.file)
     subject = _subject(request, metadata)
     model = open_model(subject.model, shape=subject.shape, num_classes=len(subject.class_names), weights=request.file)
     digest = sha256_of(request.file)
@@ -136,7 +136,7 @@ def described(checkpoint: CheckpointRow) -> Described:
         if part := _NORMALISATION.search(name):
             found[part[1]] = tuple(float(value) for value in tensor.flatten())
     known = Statistics(found["mean"], found["std"]) if found.keys() == {"mean", "std"} else None
-    return Described(_metadata(file), known)
+    return Described(metadata_of(file), known)
 
 
 def check_network(checkpoint: CheckpointRow) -> None:
@@ -183,10 +183,6 @@ def delete_file(checkpoint: CheckpointRow) -> bool:
     except OSError as error:
         raise BadInput(f"cannot delete {file}: {error.strerror or error}", "delete it by hand") from error
     return True
-
-
-def _metadata(file: Path) -> CheckpointMetadata | None:
-    return read_metadata(file) if file.suffix == SAFETENSORS else None
 
 
 def _subject(request: ImportRequest, metadata: CheckpointMetadata | None) -> _Subject:

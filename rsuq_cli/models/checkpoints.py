@@ -29,6 +29,7 @@ from rsuq_cli.version import __version__
 
 # One header key: safetensors keeps several in no fixed order, and the bytes must be reproducible.
 HEADER_KEY = "rsuq"
+SAFETENSORS = ".safetensors"
 
 
 def library_versions() -> dict[str, str]:
@@ -101,7 +102,7 @@ def save_checkpoint(folder: Path, module: nn.Module, metadata: CheckpointMetadat
     return SavedCheckpoint(folder / name, digest)
 
 
-def checkpoint_file_name(model: str, dataset: str, sigma: float, sha256: str, suffix: str = ".safetensors") -> str:
+def checkpoint_file_name(model: str, dataset: str, sigma: float, sha256: str, suffix: str = SAFETENSORS) -> str:
     """Returns what a checkpoint's file is called: what it is, and the beginning of its hash."""
     return f"{_slug(model)}-{_slug(dataset)}-sigma{sigma:g}-{sha256[:8]}{suffix}"
 
@@ -121,6 +122,11 @@ def openable(path: Path) -> Iterator[Path]:
         return
     with path.open("rb") as file:
         yield Path(f"/dev/fd/{file.fileno()}")
+
+
+def metadata_of(path: Path) -> CheckpointMetadata | None:
+    """Returns what a file of weights says about itself; None where it is not ours, or not of safetensors."""
+    return read_metadata(path) if path.suffix == SAFETENSORS else None
 
 
 def read_metadata(path: Path) -> CheckpointMetadata | None:

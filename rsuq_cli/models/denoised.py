@@ -38,8 +38,8 @@ class Denoised(PartlyTrained):
         self.denoiser, self.network = denoiser, network
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Returns the network's answers; gradients pass through both."""
-        return cast("torch.Tensor", self.network(self.denoiser(images)))
+        """Returns the network's answers; gradients pass through both, and images stay as they are."""
+        return cast("torch.Tensor", self.network(self.denoiser(images.clone())))  # some write into their input
 
     def train(self, mode: bool = True) -> Self:
         """Sets the mode of the denoiser."""

@@ -5,18 +5,20 @@ Invariant: it is known by its bytes before anything is opened, and what it does 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.errors import BadInput
-from rsuq_cli.models.checkpoints import read_metadata, sha256_of
+from rsuq_cli.models.checkpoints import metadata_of, sha256_of
 from rsuq_cli.models.custom import is_custom, origin_of
 from rsuq_cli.models.denoised import LoadedDenoiser, open_denoiser
 from rsuq_cli.models.denoiser import DENOISERS, Denoiser
 from rsuq_cli.models.loading import LoadedModel
 from rsuq_cli.run.cautions import other_sigma
 from rsuq_cli.run.unseen import unseen_calibration
+from rsuq_cli.spelling import spelled
 
 # What the settings of a denoiser's training hold of the network that it was trained for.
 CLASSIFIER = "classifier"
@@ -34,6 +36,7 @@ class Front(NamedTuple):
 
 def denoiser_of_factory(spec: str) -> Denoiser:
     """Returns a factory of one's own as a denoiser; raises BadInput where it cannot be found."""
+    spec = spelled(spec)  # it is kept with results
     source = origin_of(spec).file
     if source is None or not source.is_file():
         raise BadInput(f"{spec}: there is no file of it", "write it as path/file.py:factory")
@@ -42,7 +45,7 @@ def denoiser_of_factory(spec: str) -> Denoiser:
 
 def denoiser_of_weights(file: Path, sha256: str) -> Denoiser:
     """Returns trained weights as a denoiser; raises BadInput where they do not say that they are one."""
-    known = read_metadata(file) if file.suffix == ".safetensors" else None
+    known = metadata_of(file)
     if known is None or known.model not in DENOISERS:
         what = "does not say what it is" if known is None else f"is of {known.model}"
         raise BadInput(
@@ -57,21 +60,24 @@ def is_factory(named: str) -> bool:
     return is_custom(named) and not Path(named).is_file()
 
 
-def in_front(wanted: Denoiser | None, model: LoadedModel, dataset: Dataset, name: str, sigma: float) -> Front | None:
-    """Returns the denoiser of a run of this network on these data, kept under `name`; None where it has none.
+def in_front(
+    wanted: Denoiser | None, networks: Sequence[LoadedModel], dataset: Dataset, name: str, sigma: float
+) -> Front | None:
+    """Returns the denoiser of a run of these networks on these data, kept under `name`; None where it has none.
 
+    Calibration images that it was trained on are replaced by ones that no network was.
     Raises BadInput where it cannot be opened, or is no function from images to images of their shape.
     """
     if wanted is None:
         return None
     opened = open_denoiser(wanted, dataset.shape)
     which = wanted.file.name if wanted.file else wanted.spec
-    dataset, unseen = unseen_calibration(dataset, name, opened.metadata, which)
+    dataset, unseen = unseen_calibration(dataset, name, opened.metadata, which, [one.metadata for one in networks])
     sigmas = other_sigma(opened.metadata, which, sigma)
     notes = [f"every noisy input goes through the denoiser {wanted.spec} first ({which})"]
     trained_for = dict(opened.metadata.get("config") or {}).get(CLASSIFIER)
-    if trained_for not in (None, model.weights_sha256):
-        notes.append(f"{which} was trained for another network than this {model.spec}")
+    if trained_for not in (None, networks[0].weights_sha256):
+        notes.append(f"{which} was trained for another network than this {networks[0].spec}")
     trained_on = opened.metadata.get("dataset")
     if isinstance(trained_on, str) and trained_on.rpartition("/")[2] != name.rpartition("/")[2]:
         notes.append(f"{which} was trained on {trained_on}, and these are {name}")

@@ -148,7 +148,7 @@ def open_sources(
     own = fingerprint_of(model.module, dataset.shape)
     mean, std = model.normalisation or (None, None)
     ensemble = _ensemble(sources, sigma, name, model, dataset)
-    front = in_front(sources.denoiser, model, ensemble.dataset, name, sigma)
+    front = in_front(sources.denoiser, (model, *ensemble.others), ensemble.dataset, name, sigma)
     whole = behind(ensemble.model, front.denoiser if front else None)
     fingerprint = fingerprint_of(whole.module, dataset.shape) if ensemble.others or front else own
     asked = under_dropout(whole, sources.monte_carlo, dataset.shape)

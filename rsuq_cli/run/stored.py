@@ -97,18 +97,18 @@ def reopen(
         members_of(configuration), shape=dataset.shape, num_classes=dataset.num_classes,
         normalisation=normalisation_of(configuration),
     )  # fmt: skip
+    denoiser = _denoiser_of(run, dataset)
     if run.split == "calibration":  # its images are those that training did not see
-        networks = (model, *others)
-        for position, one in enumerate(networks):
-            before = [earlier.metadata for earlier in networks[:position]]
-            dataset = unseen_calibration(dataset, run.dataset, one.metadata, one.source, before).dataset
+        seen = [one.metadata for one in (model, *others)] + ([dict(denoiser.metadata)] if denoiser else [])
+        for position, metadata in enumerate(seen):
+            dataset = unseen_calibration(dataset, run.dataset, metadata, "", seen[:position]).dataset
     place_of_rejecter, rejecter = rejecter_of(configuration), None
     if place_of_rejecter is not None:
         fitted, rejecter = read_rejecter(place_of_rejecter)
         if run.split == "calibration":
             dataset = without_fitted(dataset, fitted).dataset
     _check_unchanged(run, model)
-    model = behind(joined(model, others), _denoiser_of(run, dataset))
+    model = behind(joined(model, others), denoiser)
     check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
     model = under_dropout(model, monte_carlo_of(run), dataset.shape)
     if members_source(others) != configuration.get(MEMBERS_SOURCE, []):

@@ -131,4 +131,4 @@ def default_batch_size(dataset: Dataset) -> int:
 
 def default_learning_rate(model: str) -> float:
     """Returns the highest learning rate that trains a model safely; without batch norm it must be lower."""
-    return {"mlp": 0.05, "vit_b_16": 0.01, "dncnn": 0.02}.get(model, 0.1)
+    return {"mlp": 0.05, "vit_b_16": 0.01, "dncnn": 0.02, "unet": 0.05}.get(model, 0.1)

@@ -6,6 +6,7 @@ import json
 import shlex
 import signal
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,12 @@ import pytest
 import torch
 from commandline import Result, committed, evidence, query, refused, rsuq, start, stop_when
 from safetensors.torch import load_file
-from samples import Sample
+from samples import Sample, blob_arrays, write_npz
 
 from rsuq_cli.certificates.evidence import decode
+from rsuq_cli.datasets.catalogue import open_dataset
+from rsuq_cli.datasets.contents import SeenImages
+from rsuq_cli.models.checkpoints import read_metadata
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -164,6 +168,98 @@ def test_another_file_in_its_place_is_refused(place: Place, blobs: Sample, front
     (place.work / "front.py").write_text(FRONT.replace("0.7", "0.6"))
     assert "is not what it was" in refused(rsuq("audit", 1, "--inputs", 2))
     assert certify(blobs, "--denoiser", front).json[0]["run_id"] == 2
+
+
+WEIGHED = """
+import torch
+from torch import nn
+
+def make(shape):
+    front = nn.Conv2d(shape[0], shape[0], 1)
+    front.load_state_dict(torch.load("{weights}"))
+    return front
+"""
+
+
+def test_other_weights_of_a_factory_are_refused_everywhere(place: Place, blobs: Sample) -> None:
+    weights = place.work / "front.pt"
+    (place.work / "front.py").write_text(WEIGHED.format(weights=weights))
+
+    def save(bias: float) -> None:
+        torch.save({"weight": torch.ones(1, 1, 1, 1), "bias": torch.tensor([bias])}, weights)
+
+    save(0.0)
+    certify(blobs, "--denoiser", f"{place.work / 'front.py'}:make")
+    against = ("ood", "--run", 1, "--ood", "noise:uniform", "--limit", 6)
+    assert rsuq(*against).exit_code == 0
+    save(1e-9)  # what it computes is the same within rounding
+    again = rsuq(*against)
+    assert again.exit_code == 2
+    assert "was made with another denoiser_content_sha256" in again.stderr
+    assert "has other weights than in run 1" in refused(rsuq("audit", 1, "--inputs", 2))
+
+
+@pytest.mark.parametrize("spec", ["front.py:make", "fronts.first:make"])
+def test_a_relative_factory_is_found_from_another_folder(
+    place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    (place.work / "fronts").mkdir()
+    for file in ("front.py", "fronts/__init__.py", "fronts/first.py"):
+        (place.work / file).write_text(FRONT)
+    certify(blobs, "--denoiser", spec)
+    elsewhere = place.root / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    np.save("image.npy", blob_arrays()["x_test"][3])
+    for command in (
+        ("audit", 1, "--inputs", 2, "--steps", 2),
+        ("predict", "image.npy", "--run", 1),
+        ("ood", "--run", 1, "--ood", "noise:uniform", "--limit", 6),
+    ):  # fmt: skip
+        result = rsuq(*command)
+        assert result.exit_code == 0, (command, result.stderr)
+    page = rsuq("report", "--html", "page.html")
+    assert page.exit_code == 0, page.stderr
+
+
+def grown(file: Path, more: int) -> str:
+    """Writes the data with images before the others, so that the division into parts falls elsewhere."""
+    arrays, before = blob_arrays(train=200), blob_arrays(train=more, seed=1)
+    joined: dict[str, Any] = {key: np.concatenate([before[key], arrays[key]]) for key in ("x_train", "y_train")}
+    return write_npz(file, **arrays | joined)
+
+
+def seen_by(result: Result) -> SeenImages:
+    metadata = read_metadata(Path(result.json[0]["file"]))
+    assert metadata is not None
+    seen = SeenImages.unpacked(metadata.trained_on)
+    assert seen is not None
+    return seen
+
+
+def test_images_that_a_denoiser_saw_calibrate_nothing_when_a_run_is_opened_again(place: Place, blobs: Sample) -> None:
+    data = Sample(blobs.model, grown(place.work / "more.npz", 0))
+    train(data)
+    grown(place.work / "more.npz", 60)
+    (record,) = certify(data, "--denoiser", 1, "--split", "calibration", "--limit", 4).json
+    assert "are among those that unet-" in record["warnings"][0]
+    audit = rsuq("audit", record["run_id"], "--inputs", 1, "--steps", 1)
+    assert audit.exit_code == 0, audit.stderr
+
+
+def test_a_denoiser_and_what_begins_with_weights_know_what_the_earlier_network_saw(place: Place) -> None:
+    dataset = grown(place.work / "more.npz", 0)
+    first = rsuq("train", "--model", "mlp", "--dataset", dataset, "--epochs", 1, "--format", "json")
+    before = open_dataset(dataset).load("train").images
+    assert seen_by(first).among(before).all()
+    grown(place.work / "more.npz", 60)
+    now = open_dataset(dataset)
+    both = torch.cat([before, now.load("train").images])
+    assert not seen_by(first).among(both).all()
+    assert seen_by(first).among(now.load("calibration").images).any()
+    tuned = rsuq("train", "--model", "mlp", "--dataset", dataset, "--init", 1, "--epochs", 1, "--format", "json")
+    assert seen_by(tuned).among(both).all()
+    assert seen_by(train(Sample("1", dataset))).among(before).all()
 
 
 def test_under_dropout_and_in_an_ensemble_it_stands_before_every_network(blobs: Sample, front: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commandline import query, rsuq
-from samples import BLOBS_MODEL, blob_arrays, write_npz
+from samples import BLOBS_MODEL, Sample, blob_arrays, write_npz
 
 from rsuq_cli.datasets.catalogue import open_dataset
 from rsuq_cli.models.checkpoints import CheckpointMetadata, read_metadata, save_checkpoint
@@ -55,6 +55,34 @@ def test_a_model_and_data_below_such_a_folder_are_certified_audited_and_reported
     assert "caf\\xe9" in (folder / "page.html").read_text(encoding="utf-8")
     shown = rsuq("report", "--dataset", ODD, "--format", "json")
     assert [record["dataset"] for record in json.loads(shown.stdout)] == ["caf\\xe9"]
+
+
+FRONT = """
+from torch import nn
+
+def make():
+    return nn.Identity()
+"""
+
+
+def test_a_denoiser_below_such_a_folder_is_certified_audited_and_reported(place: Place, blobs: Sample) -> None:
+    folder = place.work / ODD
+    folder.mkdir()
+    (folder / "front.py").write_text(FRONT)
+    settings = (*blobs.flags, "--denoiser", f"{ODD}/front.py:make", "--threshold", 0.9, "--n", 100)
+    for command in (
+        ("certify", *settings, "--limit", 3),
+        ("audit", 1, "--inputs", 1, "--steps", 1, "--n", 100),
+        ("ood", "--run", 1, "--ood", "noise:uniform", "--threshold", 0.9),
+        ("report", "--html", "page.html"),
+        ("runs", "show", 1),
+    ):
+        result = rsuq(*command)
+        assert result.exit_code == 0, (command, result.stderr)
+    assert "nothing to do" in rsuq("certify", *settings, "--limit", 3).stderr
+    recorded = json.loads(query(place.database, "SELECT configuration FROM run WHERE id = 1")[0][0])["denoiser"]
+    assert recorded == {"model": "caf\\xe9/front.py:make", "factory_file": f"{place.work}/caf\\xe9/front.py"}
+    assert "--denoiser" in (place.work / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_checkpoint_in_such_a_folder_is_read(tmp_path: Path) -> None:

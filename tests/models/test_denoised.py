@@ -57,6 +57,22 @@ def test_the_composition_is_the_network_of_the_denoised() -> None:
     torch.testing.assert_close(Denoised(front, network)(images), network(front(images)))
 
 
+class InPlace(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.sub_(0.3)
+
+
+def test_a_denoiser_that_writes_into_its_input_leaves_the_images_as_they_are() -> None:
+    images = torch.rand(3, 1, 2, 2)
+    before = images.clone().requires_grad_()
+    check_denoiser(InPlace(), "front", (1, 2, 2))
+    found = Denoised(InPlace(), nn.Flatten())(before)
+    torch.testing.assert_close(found, (images - 0.3).flatten(1))
+    assert torch.equal(before, images)
+    (gradient,) = torch.autograd.grad(found.sum(), before)
+    assert torch.equal(gradient, torch.ones_like(images))
+
+
 def test_in_training_the_network_stays_as_it_is() -> None:
     network = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5), nn.Flatten(), nn.Linear(64, 3))
     model = Denoised(build_denoiser("dncnn", 1), network).train()

@@ -26,7 +26,7 @@ from rsuq_cli.results.rows import EvidenceRow, RunRow
 from rsuq_cli.results.runs import run_row
 from rsuq_cli.results.tables import Checkpoint, table_of
 from rsuq_cli.results.writer import load_edges, load_evidence
-from rsuq_cli.run.configuration import DROPOUT_RATES, MEMBERS_SOURCE, NOISE_GENERATOR
+from rsuq_cli.run.configuration import DENOISER_CONTENT, DROPOUT_RATES, MEMBERS_SOURCE, NOISE_GENERATOR
 from rsuq_cli.run.data import data_of
 from rsuq_cli.run.edges import bins_of, check_counted
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of, same_normalisation
@@ -40,7 +40,7 @@ from rsuq_cli.uncertainty.predictor import PREDICTOR, Predictor, predictor_of
 _SAME = (
     *("model", "weights_sha256", "source_sha256", "dataset", "split", "sigma", "n0", "n", "seed"),
     *("noise", "noise_block", NOISE_GENERATOR, "device", "precision", "preparation", PREDICTOR, DROPOUT_RATES),
-    MEMBERS_SOURCE,
+    *(MEMBERS_SOURCE, DENOISER_CONTENT),
 )
 
 

@@ -120,11 +120,10 @@ def _held_out_dataset(
     suffix = kept_under("", image_size)
     recorded = None
     if sources.weights:
-        from rsuq_cli.models.checkpoints import read_metadata
+        from rsuq_cli.models.checkpoints import metadata_of
         from rsuq_cli.models.parts import located
 
-        file = located(sources.weights).file
-        metadata = read_metadata(file) if file.suffix == ".safetensors" else None
+        metadata = metadata_of(located(sources.weights).file)
         recorded = metadata.dataset if metadata else None
     else:
         is_of_model = _telling(sources.model, sources.objective)

@@ -16,7 +16,7 @@ from torch import nn
 from rsuq_cli.errors import BadInput
 from rsuq_cli.jobs.training.origin import origin_of_weights
 from rsuq_cli.jobs.training.request import TrainRequest
-from rsuq_cli.models.checkpoints import read_metadata
+from rsuq_cli.models.checkpoints import metadata_of
 from rsuq_cli.models.custom import is_custom
 from rsuq_cli.models.denoiser import DENOISERS
 from rsuq_cli.models.denoising import build_denoiser
@@ -69,7 +69,7 @@ def _sources(request: TrainRequest, database: str | Path | None) -> Sources:
         network = origin.checkpoint.configuration.get(NETWORK)
         place = path_of(network["file"]) if network else None
         return replace(data, model=origin.checkpoint.model, checkpoint=str(origin.checkpoint.id), factory_file=place)
-    known = read_metadata(origin.file) if origin.file.suffix == ".safetensors" else None
+    known = metadata_of(origin.file)
     if known is None:
         raise BadInput(
             f"{origin.file.name} does not say of which network it is",

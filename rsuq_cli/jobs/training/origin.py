@@ -11,12 +11,14 @@ from typing import Any
 
 from torch import nn
 
+from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.errors import BadInput
-from rsuq_cli.models.checkpoints import sha256_of
+from rsuq_cli.models.checkpoints import metadata_of, sha256_of
 from rsuq_cli.models.weights import load_into, read_weights
 from rsuq_cli.results.database import open_for_lookup
 from rsuq_cli.results.rows import CheckpointRow
 from rsuq_cli.run.network.weights import checkpoint_named, objective_text
+from rsuq_cli.run.unseen import TRAINED_ON, seen_images
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.spelling import path_of, spelled
 
@@ -36,6 +38,11 @@ class Origin:
         """Puts the weights into a model; raises BadInput where they do not fit."""
         for note in load_into(model, read_weights(self.file), self.file).notes:
             watcher.say(note)
+
+    def seen(self) -> SeenImages | None:
+        """Returns the images that the weights say they were trained on; None where they do not say."""
+        known = metadata_of(self.file)
+        return None if known is None else seen_images({TRAINED_ON: known.trained_on})
 
     def recorded(self) -> dict[str, Any]:
         """Returns what is kept of it, and of what it began with itself."""

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from rsuq_cli.datasets.catalogue import open_dataset
+from rsuq_cli.datasets.contents import SeenImages
 from rsuq_cli.datasets.dataset import Dataset
 from rsuq_cli.datasets.names import kept_under
 from rsuq_cli.errors import BadInput
@@ -31,6 +32,7 @@ from rsuq_cli.models.fingerprint import fingerprint_of
 from rsuq_cli.models.partly_trained import FrozenBody, PartlyTrained
 from rsuq_cli.results.location import locate
 from rsuq_cli.run.network.own import origin_sha256
+from rsuq_cli.run.unseen import seen_images
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.sampling.device import check_precision, resolve_device
 from rsuq_cli.training.settings import (
@@ -45,7 +47,9 @@ from rsuq_cli.training.settings import (
 
 class Prepared(NamedTuple):
     """All that a training needs before its first epoch; `resume_file` is where an interrupted one is kept, `origin` is
-    whose weights it begins with, None where they are drawn."""
+    whose weights it begins with, None where they are drawn. `seen_before` are images that these, or the network that a
+    denoiser is for, were trained on: what comes of the training knows them too.
+    """
 
     device: torch.device
     training: Training
@@ -53,6 +57,7 @@ class Prepared(NamedTuple):
     folder: Path
     resume_file: Path
     origin: Origin | None = None
+    seen_before: tuple[SeenImages, ...] = ()
 
     @property
     def kept(self) -> nn.Module:
@@ -104,7 +109,8 @@ def prepared(request: TrainRequest, database: str | Path | None, watcher: Watche
         model = Denoised(model, behind.model.module)
     elif request.frozen_body:
         model = FrozenBody(model.eval(), dataset.shape, request.sources.model)
-    return Prepared(device, training, model.train(), folder, resume_file, origin)
+    before = (seen_images(behind.model.metadata) if behind else None, origin.seen() if origin else None)
+    return Prepared(device, training, model.train(), folder, resume_file, origin, tuple(filter(None, before)))
 
 
 def _begins_with(request: TrainRequest, origin: Origin | None) -> str:

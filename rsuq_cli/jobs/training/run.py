@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from rsuq_cli.datasets.contents import SeenImages
-from rsuq_cli.jobs.training.already import BEGUN_WITH, Trained, Training, trained_already
+from rsuq_cli.jobs.training.already import BEGUN_WITH, Trained, trained_already
 from rsuq_cli.jobs.training.ready import Prepared, prepared
 from rsuq_cli.jobs.training.request import TrainOutcome, TrainRequest
 from rsuq_cli.models.checkpoints import CheckpointMetadata, save_checkpoint, write_atomically
@@ -55,7 +55,7 @@ def train_run(request: TrainRequest, database: str | Path | None, watcher: Watch
     if before is not None:
         watcher.say(f"right under noise: {before:.1%} before, {result.accuracy_noisy:.1%} now, on held-out images")
     ready.model.to("cpu")
-    custom, name, metadata = ready.training.custom, ready.training.name, _metadata(request, ready.training, result)
+    custom, name, metadata = ready.training.custom, ready.training.name, _metadata(request, ready, result)
     if request.classifier is None:  # what a denoiser gives are no answers
         metadata = replace(metadata, fingerprint=fingerprint_of(ready.kept, metadata.shape).to_json())
     saved = save_checkpoint(ready.folder, ready.kept, metadata)
@@ -161,7 +161,8 @@ def _shown_value(value: Value) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _metadata(request: TrainRequest, training: Training, result: TrainResult) -> CheckpointMetadata:
+def _metadata(request: TrainRequest, ready: Prepared, result: TrainResult) -> CheckpointMetadata:
+    training = ready.training
     custom, dataset = training.custom, training.dataset
     return CheckpointMetadata(
         model=request.sources.model,
@@ -176,6 +177,6 @@ def _metadata(request: TrainRequest, training: Training, result: TrainResult) ->
         accuracy_noisy=result.accuracy_noisy,
         calibration_indices=tuple(int(index) for index in dataset.calibration_indices),
         config=training.settings.recorded(),
-        trained_on=SeenImages.of(dataset.load("train").images).packed(),
+        trained_on=SeenImages.of(dataset.load("train").images).with_others(ready.seen_before).packed(),
         network=origin_sha256(custom.origin, custom.spec) if custom else "",
     )
