@@ -12,8 +12,10 @@ import hypothesis
 import pytest
 from browser import ABSENT
 from commandline import rsuq
+from migrated import made_once
 from samples import Sample, write_blobs
 
+from rsuq_cli.results import schema
 from rsuq_cli.results.database import Database, open_for_writing
 
 # Before torch is imported: threads cost more than they give on networks this small, and processes that a test starts
@@ -77,6 +79,14 @@ def _isolate(monkeypatch: pytest.MonkeyPatch, root: Path) -> Place:
         monkeypatch.setenv(name, str(value))
     monkeypatch.chdir(work)
     return Place(root, work, work / "rsuq.db")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrated_once() -> Iterator[None]:
+    """Hundreds of tests begin with a new database, and the migrations take longer than most of what they test."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(schema, "migrate", made_once(schema.migrate))
+        yield
 
 
 @pytest.fixture(autouse=True)

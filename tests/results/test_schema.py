@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from migrated import made_once
 from sqlalchemy import create_engine, inspect, text
 from sqlmodel import SQLModel
 
@@ -199,6 +201,19 @@ def test_the_migrations_of_a_wheel_work_where_the_path_has_a_percent_sign(
     monkeypatch.setattr(schema, "PACKAGE", package)
     with open_for_writing(tmp_path / "a.db") as database, database.read() as connection:
         assert set(inspect(connection).get_table_names()) == OURS | {VERSION_TABLE}
+
+
+def test_what_tests_begin_with_is_what_the_migrations_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rsuq_cli.results.database import open_for_writing
+
+    monkeypatch.setattr(schema, "migrate", made_once(unwrap(schema.migrate)))
+    contents = []
+    for name in ("first", "again"):
+        with open_for_writing(tmp_path / f"{name}.db") as database:
+            connection = plain(database)
+            contents.append(list(connection.iterdump()))
+            connection.close()
+    assert contents[0] == contents[1]
 
 
 def test_revisions_stand_older_current_or_newer() -> None:
