@@ -14,12 +14,19 @@ from commandline import committed, evidence, figures, query, refused, rsuq, star
 from samples import BLOBS_MODEL, Sample, blob_arrays, write_npz
 
 from rsuq_cli.certificates.evidence import decode
+from rsuq_cli.jobs.rejecter import run
 
 if TYPE_CHECKING:
     from conftest import Place
 
 N = ("--n", 300, "--format", "json")
 MEASURES = ("--uncertainty", "rejecter", "--uncertainty", "margin")
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit takes as long as it has draws, and none of these tests is about how good it is."""
+    monkeypatch.setattr(run, "SAMPLES", 2000)
 
 
 @pytest.fixture

@@ -59,9 +59,12 @@ def fitted(draws: Draws, *, coverage: float, max_cost: float) -> Fit:
             "the network is never wrong on noisy copies of images that it is right about: nothing is to be gained",
             "a rejecter is for a larger --sigma, or a data set with more calibration images",
         )
+    folds = _folds(draws)
     found = []
     for price, toll in product(PRICES, TOLLS):
-        scores = _unseen_scores(draws, price, toll, coverage)
+        scores = np.zeros(len(draws))
+        for fold in folds:
+            scores[fold.held_out] = weighed(fold.others, price, toll, coverage).of(draws.features[fold.held_out])
         found.append((price, toll, outcome(draws, scores, coverage)))
     within = [one for one in found if one[2].cost <= max_cost]
     price, toll, expected = (
@@ -81,15 +84,18 @@ def weighed(draws: Draws, price: float, toll: float, coverage: float) -> Linear:
     return found
 
 
-def _unseen_scores(draws: Draws, price: float, toll: float, coverage: float) -> Floats:
-    """Returns scores `[S]` of every draw by a fit to the images of the other folds."""
-    scores = np.zeros(len(draws))
-    for fold in range(FOLDS):
-        held_out: Flags = draws.images % FOLDS == fold
-        others = draws.of(~held_out)
-        if held_out.any() and others.counts:
-            scores[held_out] = weighed(others, price, toll, coverage).of(draws.features[held_out])
-    return scores
+class _Fold(NamedTuple):
+    """Which draws `[S]` belong to the images that a fit does not see, and the draws that it sees."""
+
+    held_out: Flags
+    others: Draws
+
+
+def _folds(draws: Draws) -> tuple[_Fold, ...]:
+    """Returns the folds of cross-fitting by image that have something to fit and something to hold out."""
+    parts = (draws.images % FOLDS == fold for fold in range(FOLDS))
+    folds = (_Fold(held_out, draws.of(~held_out)) for held_out in parts if held_out.any() and not held_out.all())
+    return tuple(fold for fold in folds if fold.others.counts)
 
 
 def _regression(draws: Draws, certain: Flags, price: float, toll: float) -> Linear:

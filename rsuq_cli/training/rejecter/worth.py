@@ -7,6 +7,7 @@ wrong has no radius, and its samples are worth and cost nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +60,7 @@ class Draws:
         """Whether there is a wrong draw of an image whose smoothed class is right: all that rejecting can gain by."""
         return bool((self.wrong & self.answered_right[self.images]).any())
 
-    @property
+    @cached_property
     def answered_right(self) -> Flags:
         """Which images most of the draws are right about, `[I]`: a tie with another class counts as wrong."""
         votes = np.zeros((int(self.images.max(initial=-1)) + 1, int(max(self.classes.max(), self.labels.max())) + 1))
