@@ -22,7 +22,6 @@ from rsuq_cli.results.database import Database, open_for_writing
 # must sum in the same order as the test itself, or their weights differ in the last bit.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-
 # What a property test tries in the fast suite; `.ci/run` gives all of them the full number, by
 # `-m hypothesis --hypothesis-profile=thorough`. A test that states its own number keeps it.
 # No deadline: other jobs on a machine decide how long an example takes.
@@ -41,13 +40,22 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     `-n` says otherwise, and without pytest-xdist all is as it would be without this. `--cov` has to be told by `-n`.
     """
     option = config.option
-    named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
-    if named or hasattr(config, "workerinput") or getattr(option, "numprocesses", 0) is not None:
+    if hasattr(config, "workerinput") or not hasattr(option, "numprocesses"):
         return
+    named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores > 1 and not (option.usepdb or option.collectonly or getattr(option, "cov_source", None)):
+    alone = named or cores == 1 or option.usepdb or option.collectonly or getattr(option, "cov_source", None)
+    if option.numprocesses is None and not alone:
+        option.numprocesses = min(cores, MOST_WORKERS)
+    if option.numprocesses and option.dist == "no":
         # In order and stealing from the end, so that what a module shares is made once or twice.
-        option.numprocesses, option.dist = min(cores, MOST_WORKERS), "worksteal"
+        option.dist = "worksteal"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives matplotlib one cache for all homes that tests make: without one it looks at every font anew."""
+    if cache := getattr(config, "cache", None):
+        os.environ.setdefault("MPLCONFIGDIR", str(cache.mkdir("matplotlib")))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -67,7 +75,8 @@ class Place:
     database: Path
 
 
-def _isolate(monkeypatch: pytest.MonkeyPatch, root: Path) -> Place:
+def isolated(monkeypatch: pytest.MonkeyPatch, root: Path) -> Place:
+    """Puts a home, a working directory and a database below `root` in force, and returns them."""
     for name in list(os.environ):
         if name.startswith(("RSUQ_", "XDG_")) or name in ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "CLICOLOR_FORCE"):
             monkeypatch.delenv(name)
@@ -98,7 +107,7 @@ def _no_width(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
     """A home, a working directory and a database of the test's own, in force."""
-    return _isolate(monkeypatch, tmp_path)
+    return isolated(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -118,6 +127,6 @@ def db(tmp_path: Path) -> Iterator[Database]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with a checkpoint of `mlp` for the digits at sigma 0.25, trained for two epochs. Copy it to write."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        place = _isolate(monkeypatch, tmp_path_factory.mktemp("trained"))
+        place = isolated(monkeypatch, tmp_path_factory.mktemp("trained"))
         assert rsuq("train", "--model", "mlp", "--epochs", 2).exit_code == 0
     return place.database

@@ -35,7 +35,7 @@ from rsuq_cli.uncertainty.thresholds import calibrated_edges
 
 Shape = tuple[int, int, int]
 DIGITS: Shape = (1, 8, 8)
-CIFAR: Shape = (3, 32, 32)
+THUMBNAILS: Shape = (3, 8, 8)
 EDGES = calibrated_edges({}, thresholds={"entropy": (0.5, 1.0), "margin": (0.1,)}, coverages=())
 CHECKS: list[Callable[[], str]] = []
 
@@ -219,8 +219,8 @@ def weights_are_not_cast_for_every_batch() -> str:
     found = []
     for precision in ("fp32", "bf16"):
         with Pretend() as gpu:
-            run = engine(network("resnet20", CIFAR), shape=CIFAR, batch_size=32, precision=precision)
-            steps = run.sample(pictures(1, CIFAR), range(1), EDGES, n0=0, n=96)
+            run = engine(network("resnet20", THUMBNAILS), shape=THUMBNAILS, batch_size=32, precision=precision)
+            steps = run.sample(pictures(1, THUMBNAILS), range(1), EDGES, n0=0, n=96)
             next(steps), next(steps)
             gpu.record.clear()
             next(steps)

@@ -147,7 +147,22 @@ def test_every_command_opens_it_again(place: Place, blobs: Sample, monkeypatch: 
     assert shlex.quote(rsuq("models", "--format", "json").json[0]["file"]) in page.read_text()
 
 
-def test_workers_and_an_interrupted_run_have_the_same_evidence(place: Place, blobs: Sample) -> None:
+def test_an_interrupted_run_goes_on_with_the_same_evidence_in_other_batches(
+    place: Place, blobs: Sample, front: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ("certify", *blobs.flags, "--denoiser", front, "--n", 300, "--batch-size")
+    whole = place.work / "whole.db"
+    assert rsuq(*flags, 1000, "--db", whole).exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setenv("INTERRUPT_AT", "140")
+        assert rsuq(*flags, 64).exit_code == 130
+    assert 0 < committed(place.database) < 12
+    assert rsuq(*flags, 64).exit_code == 0
+    assert evidence(place.database) == evidence(whole)
+
+
+@pytest.mark.slow
+def test_workers_and_a_killed_run_have_the_same_evidence(place: Place, blobs: Sample) -> None:
     train(blobs)
     flags = ("certify", *blobs.flags, "--denoiser", 1, "--n", 4000, "--batch-size", 256)
     process = start(*flags, SLOW_FORWARD="0.05")

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from commandline import query, rsuq
+from commandline import Result, query, rsuq
+from conftest import isolated
 
-if TYPE_CHECKING:
-    from conftest import Place
+COMMAND = ("quickstart", "--n", 200, "--limit", 20)
 
 
-@pytest.fixture(autouse=True)
-def _few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass(frozen=True)
+class Started:
+    """A database that the command has filled, and what it said."""
+
+    database: Path
+    result: Result
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Started:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        place = isolated(monkeypatch, tmp_path_factory.mktemp("quickstart"))
+        monkeypatch.setattr("rsuq_cli.jobs.training.ready.default_epochs", lambda model, dataset: 4)
+        return Started(place.database, rsuq(*COMMAND))
+
+
+@pytest.fixture
+def started(first: Started, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """What the command said at first, with its database in force."""
+    monkeypatch.setenv("RSUQ_DB", str(first.database))
     monkeypatch.setattr("rsuq_cli.jobs.training.ready.default_epochs", lambda model, dataset: 4)
+    return first.result
 
 
-def test_it_trains_certifies_and_says_what_it_means(place: Place) -> None:
-    result = rsuq("quickstart", "--n", 200, "--limit", 20)
+def test_it_trains_certifies_and_says_what_it_means(first: Started, started: Result) -> None:
+    result = started
     assert result.exit_code == 0, result.stderr
     assert "training on 1,077 inputs" in result.stderr
     for words in ("quickstart", "entropy", "margin", "certified accuracy", "What this says", "Go on with:"):
@@ -28,24 +48,23 @@ def test_it_trains_certifies_and_says_what_it_means(place: Place) -> None:
     for figure in ("acr_standard", "acr_cc", "acr_ncl"):  # the same digits in the table and in words
         assert result.stdout.count(f"{record[figure]:.4f}") >= 2
     assert record["status"] == "complete"
-    assert query(place.database, "SELECT dataset FROM checkpoint") == [("digits",), ("digits-without-8,9",)]
+    assert query(first.database, "SELECT dataset FROM checkpoint") == [("digits",), ("digits-without-8,9",)]
     for words in ("held-out (near)", "noise:smooth (far)", "photo-patches (far)", "Inputs from elsewhere"):
         assert words in result.stdout
 
 
 def test_again_it_shows_what_is_there_with_its_words_broken_between_words(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    first: Started, started: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = rsuq("quickstart", "--n", 200, "--limit", 20)
     monkeypatch.setattr("rsuq_cli.jobs.training.run.train", None)
     monkeypatch.setattr("rsuq_cli.sampling.engine.Engine.sample", None)
-    again = rsuq("quickstart", "--n", 200, "--limit", 20)
-    assert again.stdout == first.stdout
+    again = rsuq(*COMMAND)
+    assert again.stdout == started.stdout
     assert "nothing to do" in again.stderr
     assert "all are sampled already" in again.stderr
-    assert query(place.database, "SELECT kind FROM run") == [("certify",), ("ood",)]
+    assert query(first.database, "SELECT kind FROM run") == [("certify",), ("ood",)]
     monkeypatch.setenv("COLUMNS", "80")
-    shown = rsuq("quickstart", "--n", 200, "--limit", 20).stdout
+    shown = rsuq(*COMMAND).stdout
     assert max(map(len, shown.splitlines())) <= 80
     for words in ("smoothing", "network", "abstaining"):
         assert words in shown.partition("Inputs from elsewhere")[2]

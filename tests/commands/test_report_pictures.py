@@ -134,7 +134,7 @@ def test_bad_input_is_one_line_and_leaves_every_file(reported: Place, arguments:
 def test_force_replaces(reported: Place) -> None:
     for name in ("a.png", "a.html"):
         (reported.work / name).write_text("old")
-    assert rsuq("report", "--plot", "a.png", "--html", "a.html", "--force").exit_code == 0
+    assert rsuq("report", "--plot", "a.png", "--panels", "risk", "--html", "a.html", "--force").exit_code == 0
     assert (reported.work / "a.png").read_bytes().startswith(b"\x89PNG")
     assert (reported.work / "a.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert not [path for path in reported.work.iterdir() if path.name.startswith(".")]
@@ -161,5 +161,7 @@ def test_refused_is_said_once(reported: Place) -> None:
 
 def test_pictures_need_no_torch_but_for_images(reported: Place) -> None:
     code = "import sys; from rsuq_cli.app import main\ntry: main()\nexcept SystemExit: print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, "report", "--plot", "a.png"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", "--plot", "a.png", "--panels", "risk"], capture_output=True, text=True
+    )
     assert done.stdout.splitlines()[-1] == "False", done.stderr

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,11 @@ definitions.FIGURES += (
     Figure("wrong_share", "confidently_wrong", title="wrongly", tile="confidently wrong %", better="less"),
     Figure("wrong_of_answered", "confidently_wrong", "answered", title="of answered"),
 )
-from rsuq_cli.app import main
-sys.exit(main())
+import json
+from rsuq_cli.app import app
+from typer.testing import CliRunner
+outcomes = [CliRunner().invoke(app, words, catch_exceptions=False) for words in json.loads(sys.argv[1])]
+print(json.dumps([[outcome.exit_code, outcome.stdout] for outcome in outcomes]))
 """
 
 
@@ -40,10 +44,32 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def on_the_branch(*words: object) -> str:
-    done = subprocess.run([sys.executable, "-c", BRANCH, *map(str, words)], capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Printed:
+    """What the commands of the branch print, and the page that one of them writes."""
+
+    report: str
+    table: str
+    sweep: str
+    sheet: str
+    page: Path
+
+
+@pytest.fixture(scope="module")
+def printed(database: Path) -> Printed:
+    page = database.with_name("page.html")
+    commands = (
+        ("report", "--format", "json"), ("report",),
+        ("rescore", "1", "--uncertainty", "margin", "--sweep", "--format", "csv"),
+        ("runs", "show", "1", "--format", "json"), ("report", "--html", str(page)),
+    )  # fmt: skip
+    asked = json.dumps([[*words, "--db", str(database)] for words in commands])
+    done = subprocess.run([sys.executable, "-c", BRANCH, asked], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    outcomes = json.loads(done.stdout)
+    assert [code for code, _ in outcomes] == [0] * len(commands)
+    report, table, sweep, sheet, _ = (text for _, text in outcomes)
+    return Printed(report, table, sweep, sheet, page)
 
 
 def wrong(database: Path) -> tuple[int, int, int]:
@@ -55,31 +81,26 @@ def wrong(database: Path) -> tuple[int, int, int]:
     return confidently, answered, inputs
 
 
-def test_it_is_in_every_report(database: Path) -> None:
+def test_it_is_in_every_report(database: Path, printed: Printed) -> None:
     confidently, answered, inputs = wrong(database)
     assert 0 < confidently < answered < inputs
-    (record,) = json.loads(on_the_branch("report", "--db", database, "--format", "json"))
+    (record,) = json.loads(printed.report)
     assert record["wrong_share"] == confidently / inputs
     assert record["wrong_of_answered"] == confidently / answered
     assert record["intervals"]["wrong_share"]["value"] == confidently / inputs
-    shown = on_the_branch("report", "--db", database)
-    assert "wrongly" in shown
-    assert f"{100 * confidently / inputs:.2f}" in shown
-    thresholds = csv.DictReader(
-        io.StringIO(
-            on_the_branch("rescore", 1, "--db", database, "--uncertainty", "margin", "--sweep", "--format", "csv")
-        )
-    )
+    assert "wrongly" in printed.table
+    assert f"{100 * confidently / inputs:.2f}" in printed.table
+    thresholds = list(csv.DictReader(io.StringIO(printed.sweep)))
+    assert thresholds
     assert all(0 <= float(row["wrong_share"]) <= 1 for row in thresholds)
-    sheet = json.loads(on_the_branch("runs", "show", 1, "--db", database, "--format", "json"))
+    sheet = json.loads(printed.sheet)
     assert sheet["figures"][0]["wrong_share"] == confidently / inputs
 
 
-def test_it_is_on_the_page(database: Path, tmp_path: Path) -> None:
+def test_it_is_on_the_page(database: Path, printed: Printed, tmp_path: Path) -> None:
     confidently, answered, inputs = wrong(database)
-    on_the_branch("report", "--db", database, "--html", tmp_path / "page.html")
     tiles = drive(
-        tmp_path, (tmp_path / "page.html").read_text(encoding="utf-8"),
+        tmp_path, printed.page.read_text(encoding="utf-8"),
         """
         return Object.fromEntries([...document.querySelectorAll("#tiles dd")].map(
           (tile) => [tile.dataset.figure, [tile.previousSibling.textContent, JSON.parse(tile.dataset.value)]]));

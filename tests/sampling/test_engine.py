@@ -29,7 +29,7 @@ SIGMA = 0.5
 N0, N = 17, 133
 BATCH_SIZES = (1, 37, 64, 100, 500, 1000)
 LARGE_BATCH = 4096
-DIGITS, CIFAR = (1, 8, 8), (3, 32, 32)
+DIGITS, CIFAR, THUMBNAILS = (1, 8, 8), (3, 32, 32), (3, 16, 16)
 Shape = tuple[int, int, int]
 Edges = dict[str, MeasureEdges]
 
@@ -160,8 +160,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 MODELS = [
     pytest.param("mlp", DIGITS, BATCH_SIZES, id="mlp"),
     pytest.param("cnn", DIGITS, BATCH_SIZES, id="cnn"),
-    pytest.param("resnet20", CIFAR, (37, 100), id="resnet20"),
-    pytest.param("resnet20", CIFAR, BATCH_SIZES, id="resnet20-all", marks=pytest.mark.slow),
+    pytest.param("resnet20", CIFAR, BATCH_SIZES, id="resnet20", marks=pytest.mark.slow),
     pytest.param("resnet18", CIFAR, BATCH_SIZES, id="resnet18", marks=pytest.mark.slow),
     pytest.param("densenet121", CIFAR, (37, 100, 500), id="densenet121", marks=pytest.mark.slow),
     pytest.param("vit_b_16", CIFAR, (37, 100, 500), id="vit_b_16", marks=pytest.mark.slow),
@@ -207,7 +206,7 @@ def test_evidence_does_not_depend_on_batches_order_resume_or_threads(
     assert resumed == expected
 
 
-@pytest.mark.parametrize(("name", "shape"), [("mlp", DIGITS), ("cnn", DIGITS), ("resnet20", CIFAR)])
+@pytest.mark.parametrize(("name", "shape"), [("mlp", DIGITS), ("cnn", DIGITS), ("resnet20", THUMBNAILS)])
 def test_uncertainties_have_the_same_bits_in_any_batch(name: str, shape: Shape, threads: Callable[[int], None]) -> None:
     """Sharper than counts: every last bit of every measure, and it varies enough for bits to tell."""
     model, images = trained_looking(name, shape), random_images(shape, 2)
@@ -503,7 +502,7 @@ def test_a_batch_without_a_size_is_a_multiple_of_32_and_bounded(shape: Shape, de
     rows = automatic_batch_size(shape, device)
     assert rows % 32 == 0
     assert 32 <= rows <= 8192
-    if device == CPU:
+    if device == CPU and max(shape) < 2000:  # an engine takes the memory of its batch at once
         assert engine_for(nn.Flatten(), shape, batch_size=None).batch_size == rows
 
 
