@@ -99,7 +99,7 @@ def test_importing_the_package_imports_nothing_slow() -> None:
         ("results", ("torch", "rich", "typer", "alembic")),
         ("reports", ("torch", "torchvision", "typer", "alembic", "matplotlib")),
         pytest.param("sampling", ("torchvision", "sqlalchemy", "rich", "typer"), marks=pytest.mark.slow),
-        pytest.param("run", ("rich", "typer", "torchvision", "sklearn"), marks=pytest.mark.slow),
+        pytest.param("run", ("rich", "typer", "torchvision", "sklearn", "scipy.stats"), marks=pytest.mark.slow),
         ("readings", ("rich", "typer", "torchvision", "sklearn")),
         pytest.param("jobs", ("rich", "typer", "torchvision", "sklearn"), marks=pytest.mark.slow),
         pytest.param("api", ("rich", "typer", "torchvision", "sklearn"), marks=pytest.mark.slow),

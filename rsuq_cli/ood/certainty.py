@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.stats import rankdata
 
 from rsuq_cli.certificates.intervals import wilson_interval
 
@@ -69,10 +68,10 @@ def delong(inside: npt.ArrayLike, outside: npt.ArrayLike, confidence: float = 0.
     own, other = np.asarray(inside, dtype=np.float64), np.asarray(outside, dtype=np.float64)
     if min(len(own), len(other)) < 2:
         raise ValueError("DeLong's interval needs two inputs on each side")
-    ranks = rankdata(np.concatenate([own, other]))
+    ranks = _mid_ranks(np.concatenate([own, other]))
     # The share of the other side that each input wins against (ties count half).
-    lost = 1 - (ranks[: len(own)] - rankdata(own)) / len(other)
-    won = (ranks[len(own) :] - rankdata(other)) / len(own)
+    lost = 1 - (ranks[: len(own)] - _mid_ranks(own)) / len(other)
+    won = (ranks[len(own) :] - _mid_ranks(other)) / len(own)
     value = float(won.mean())
     spread = float(np.sqrt(lost.var(ddof=1) / len(own) + won.var(ddof=1) / len(other)))
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
@@ -81,6 +80,13 @@ def delong(inside: npt.ArrayLike, outside: npt.ArrayLike, confidence: float = 0.
     centre, half = np.log(value / (1 - value)), z * spread / (value * (1 - value))
     low, high = 1 / (1 + np.exp(-np.clip([centre - half, centre + half], -700, 700)))
     return Estimate(value, min(value, float(low)), max(value, float(high)))
+
+
+def _mid_ranks(values: Array) -> Array:
+    """Returns the place of each value in their order, from 1; equal ones share the mean of their places."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Array = (np.cumsum(count) - (count - 1) / 2)[place]
+    return ranks
 
 
 def _score_interval(value: float, own: int, other: int, z: float) -> Estimate:

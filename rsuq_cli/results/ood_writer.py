@@ -7,7 +7,7 @@ replaced together, in one transaction, so that they always come from one evaluat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,7 @@ def replace_metrics(db: Database, run_id: int, rows: Sequence[MetricRow]) -> Non
     same = or_(METRIC.c.score.in_(scores), METRIC.c.score.is_(None), METRIC.c.name == DIFFERENCE)
     with db.transaction() as connection:
         connection.execute(delete(METRIC).where(METRIC.c.run_id == run_id, same))
-        connection.execute(METRIC.insert(), [{"run_id": run_id} | asdict(row) for row in rows])
+        connection.execute(METRIC.insert(), [{"run_id": run_id} | vars(row) for row in rows])
 
 
 def newest_held_out_checkpoint(

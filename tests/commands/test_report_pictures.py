@@ -161,7 +161,6 @@ def test_refused_is_said_once(reported: Place) -> None:
 
 def test_pictures_need_no_torch_but_for_images(reported: Place) -> None:
     code = "import sys; from rsuq_cli.app import main\ntry: main()\nexcept SystemExit: print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "report", "--plot", "a.png", "--panels", "risk"], capture_output=True, text=True
-    )
+    drawn = ("report", "--plot", "a.png", "--panels", "risk")
+    done = subprocess.run([sys.executable, "-c", code, *drawn], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "False", done.stderr

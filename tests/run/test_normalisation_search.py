@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from samples import level_arrays, write_levels_weights
+from scipy.stats import binomtest
 
 from rsuq_cli.datasets.dataset import Arrays, Dataset, Indices, SplitName
 from rsuq_cli.models.loading import open_model
 from rsuq_cli.models.statistics import KNOWN, NONE, Statistics
 from rsuq_cli.run.network.normalisation import Normalised, normalised
+from rsuq_cli.run.network.race import Candidate
 from rsuq_cli.run.network.recorded_normalisation import normalisation_of, recorded, same_normalisation
 from rsuq_cli.run.record import configuration_hash
 from rsuq_cli.run.request import Sources
@@ -103,3 +105,13 @@ def test_the_usual_one_does_not_tell_runs_apart() -> None:
         assert not same_normalisation(before | recorded(usual), before | recorded(other))
         assert normalisation_of(before | recorded(other)) == other
     assert recorded(None) == {}
+
+
+def test_a_candidate_is_worse_where_the_exact_sign_test_says_so() -> None:
+    for won in range(12):
+        for lost in range(30):
+            pairs = [(True, False)] * won + [(False, True)] * lost + [(True, True)] * 3
+            ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
+            candidate, other = Candidate("ours", PLAIN, right=ours), Candidate("theirs", PLAIN, right=theirs)
+            expected = lost > won and binomtest(won, won + lost).pvalue < 0.001
+            assert candidate.is_worse(than=other) == expected, (won, lost)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
+from scipy.special import bdtr
 
 from rsuq_cli.datasets.dataset import Split, pixels
 from rsuq_cli.models.loading import LoadedModel
@@ -59,7 +59,7 @@ class Candidate:
         """Returns whether a sign test says so, over the samples that both have seen (McNemar 1947, exact)."""
         pairs = list(zip(self.right, than.right, strict=False))
         won, lost = sum(ours > theirs for ours, theirs in pairs), sum(ours < theirs for ours, theirs in pairs)
-        return lost > won and bool(binomtest(won, won + lost).pvalue < _DECISIVE)
+        return lost > won and bool(2 * bdtr(won, won + lost, 0.5) < _DECISIVE)
 
     def is_likelier(self, than: Candidate) -> bool:
         """Returns whether the labels are more probable, by so many standard errors of the paired differences."""
