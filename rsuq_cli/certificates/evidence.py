@@ -202,8 +202,35 @@ def encode(histograms: Mapping[str, Histogram], sums: Sums | None = None) -> byt
 def decode(blob: bytes, measures: Collection[str] | None = None) -> dict[str, Histogram]:
     """Returns the histograms that `encode` was given, or those of `measures`; raises ValueError for a damaged blob."""
     with _explained(blob) as (header, body):
-        unanswered = Unanswered(*(int(count) for count in header.get("unanswered", ())))
-        return _unpack(header["histograms"], body, measures, unanswered)
+        packed = _unpack(header["histograms"], body, measures)
+        return {name: one.histogram(_unanswered(header)) for name, one in packed.items()}
+
+
+class Hit(NamedTuple):
+    """Histograms with rows for some classes only, those in `classes` `[H]`, ascending; all others have no sample.
+
+    A class without a sample is among them where there is one, so that the strongest competitor is, too.
+    """
+
+    classes: npt.NDArray[np.int64]
+    histograms: dict[str, Histogram]
+
+
+def decode_hit(blob: bytes, measures: Collection[str]) -> Hit:
+    """Returns what `decode` does without the classes that no sample names; raises ValueError for a damaged blob."""
+    with _explained(blob) as (header, body):
+        packed = _unpack(header["histograms"], body, measures)
+        named = [one.rows() for one in packed.values()]
+        hit = np.unique(np.concatenate(named)) if named else np.empty(0, np.int64)
+        most = max((one.classes for one in packed.values()), default=0)
+        if len(hit) < most:
+            idle = np.setdiff1d(np.arange(min(most, len(hit) + 2)), hit)
+            hit = np.union1d(hit, idle[: 1 if len(hit) else 2])
+        return Hit(hit, {name: one.histogram(_unanswered(header), hit) for name, one in packed.items()})
+
+
+def _unanswered(header: Mapping[str, Any]) -> Unanswered:
+    return Unanswered(*(int(count) for count in header.get("unanswered", ())))
 
 
 def decode_sums(blob: bytes) -> Sums | None:
@@ -229,25 +256,52 @@ def _explained(blob: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
         raise ValueError(f"the evidence blob is damaged: {error}") from error
 
 
-def _unpack(
-    described: list[Any], body: bytes, measures: Collection[str] | None, unanswered: Unanswered
-) -> dict[str, Histogram]:
+class _Packed(NamedTuple):
+    """The cells of a measure that are not zero, of both streams: where they lie, class by class, and their counts."""
+
+    classes: int
+    bins: int
+    cells: tuple[npt.NDArray[Any], npt.NDArray[Any]]
+    amounts: tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Returns the classes that have a sample, of either stream; raises ValueError for a cell that is not there."""
+        named = np.unique(np.concatenate(self.cells) // self.bins).astype(np.int64)
+        if len(named) and named[-1] >= self.classes:
+            raise ValueError("a cell lies outside its histogram")
+        return named
+
+    def histogram(self, unanswered: Unanswered, classes: npt.NDArray[np.int64] | None = None) -> Histogram:
+        """Returns the counts of all classes, or of `classes` `[H]`, ascending, all that have a sample among them."""
+        rows = self.classes if classes is None else len(classes)
+        parts = []
+        for cells, amounts in zip(self.cells, self.amounts, strict=True):
+            at = cells
+            if classes is not None:
+                at = np.searchsorted(classes, cells // self.bins) * self.bins + cells % self.bins
+            counts = np.zeros(rows * self.bins, dtype=np.int64)
+            counts[at] = amounts
+            parts.append(counts.reshape(rows, self.bins))
+        first, second = parts
+        return Histogram(first, second, unanswered)
+
+
+def _unpack(described: list[Any], body: bytes, measures: Collection[str] | None) -> dict[str, _Packed]:
     numbers = np.frombuffer(body, dtype="<u4")
     if len(numbers) != 2 * sum(count for _, _, _, *nonzero in described for count in nonzero):
         raise ValueError("its cells are not those that its header describes")
     cells, amounts = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
-    found: dict[str, Histogram] = {}
+    found: dict[str, _Packed] = {}
     start = 0
     for measure, classes, bins, *nonzero in described:
         if measures is not None and measure not in measures:
             start += sum(nonzero)
             continue
-        parts = []
-        for count in nonzero:
-            flat = np.zeros(classes * bins, dtype=np.int64)
-            flat[cells[start : start + count]] = amounts[start : start + count]
-            parts.append(flat.reshape(classes, bins))
-            start += count
-        first, second = parts
-        found[measure] = Histogram(first, second, unanswered)
+        middle, end = start + nonzero[0], start + sum(nonzero)
+        found[measure] = _Packed(
+            classes, bins,
+            (cells[start:middle], cells[middle:end]),
+            (amounts[start:middle], amounts[middle:end]),
+        )  # fmt: skip
+        start = end
     return found

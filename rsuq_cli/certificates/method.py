@@ -70,6 +70,11 @@ class Method(NamedTuple):
         return self.bounds >= 2
 
     @property
+    def ranks_competitors(self) -> bool:
+        """Whether a certificate depends on classes that no sample names: some of them are competitors of their own."""
+        return not self.one_bound and self.competitors != "merged"
+
+    @property
     def bounds_version(self) -> int:
         """The oldest version that has the bounds of this method: merged into one, competitors never had others."""
         return self.bounds if self.anytime or self.competitors != "merged" else 1

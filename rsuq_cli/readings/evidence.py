@@ -16,7 +16,7 @@ import numpy as np
 
 from rsuq_cli.certificates.evidence import MeasureEdges, UnknownThreshold
 from rsuq_cli.certificates.method import Method
-from rsuq_cli.readings.pages import Plan, certificates, pages
+from rsuq_cli.readings.pages import Plan, certificates, pages_for
 from rsuq_cli.readings.scoring import stored_certificates
 from rsuq_cli.readings.totals import Array, Counter, Integers, Totals
 from rsuq_cli.results.database import Database
@@ -157,7 +157,7 @@ def _method(run: RunRow, key: Key) -> Method:
 def _sweep(db: Database, run: RunRow, sweeps: Sequence[_Sweep], advance: Callable[[int], None]) -> None:
     """Counts the certificates of all inputs, for every reading in one pass over the evidence."""
     plans = [sweep.plan for sweep in sweeps]
-    for page in pages(load_evidence(db, run.id), {plan.measure for plan in plans}):
+    for page in pages_for(load_evidence(db, run.id), plans):
         for place, found in certificates(page, plans):
             sweeps[place].counter.add(page.inputs, page.labels, found)
         advance(len(page.evidence))

@@ -7,15 +7,22 @@ is in memory at a time is bounded, for a thousand classes too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rsuq_cli.certificates.certificate import Certificates, certify_each
-from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, counts_at_all, counts_at_some, decode
+from rsuq_cli.certificates.certificate import NOBODY, Certificates, certify_each
+from rsuq_cli.certificates.evidence import (
+    Counts,
+    Histogram,
+    MeasureEdges,
+    counts_at_all,
+    counts_at_some,
+    decode,
+    decode_hit,
+)
 from rsuq_cli.certificates.method import Method
 from rsuq_cli.results.rows import EvidenceRow
 
@@ -36,11 +43,12 @@ class Plan:
 
 
 class LabelledEvidence(NamedTuple):
-    """The histograms of one input, by measure, and its label."""
+    """The histograms of one input, by measure, and its label; `classes` says which rows they have, None for all."""
 
     input_index: int
     label: int
     histograms: Mapping[str, Histogram]
+    classes: Integers | None = None
 
 
 class Page(NamedTuple):
@@ -62,29 +70,52 @@ class Page(NamedTuple):
         """Returns those of the inputs that are `inside` `[N]`."""
         return Page([one for one, kept in zip(self.evidence, inside, strict=True) if kept])
 
+    @property
+    def classes(self) -> Integers | None:
+        """Which class each row of the votes is about `[N, K]`, None where each has its own number."""
+        known = [one.classes for one in self.evidence if one.classes is not None]
+        if not known:
+            return None
+        most = max(map(len, known))
+        # A row that is added has no sample: which class it stands for makes no difference.
+        return np.stack([np.pad(one, (0, most - len(one)), mode="edge") for one in known])
+
     def counts(self, measure: str, positions: Integers) -> tuple[Counts, Counts]:
         """Returns the selection and the estimation votes `[N, T, K]` at the edges at `positions`."""
         of_measure = [one.histograms[measure] for one in self.evidence]
+        streams = ([one.selection for one in of_measure], [one.estimation for one in of_measure])
+        unanswered = np.array([one.unanswered for one in of_measure])
         first, second = (
-            _votes(
-                np.stack([one[stream] for one in of_measure]),
-                positions,
-                np.array([one.unanswered[stream] for one in of_measure]),
-            )
-            for stream in (0, 1)
+            _votes(_stacked(counts), positions, unanswered[:, stream]) for stream, counts in enumerate(streams)
         )
         return first, second
 
 
-def pages(rows: Iterable[EvidenceRow], measures: set[str]) -> Iterator[Page]:
-    """Yields evidence as it is stored page by page, decoded for these measures."""
-    left = iter(rows)
-    size = 1
-    while some := list(islice(left, size)):
-        evidence = [decoded(row.input_index, row.label, row.counts, measures) for row in some]
-        yield Page(evidence)
-        largest = max((one.estimation.size for one in evidence[0].histograms.values()), default=1)
-        size = max(1, min(_MOST, _CELLS // largest))
+def pages(rows: Iterable[EvidenceRow], measures: set[str], *, hit_only: bool = False) -> Iterator[Page]:
+    """Yields evidence as it is stored page by page, decoded for these measures; `hit_only` without idle classes."""
+    page: list[LabelledEvidence] = []
+    widest = 1
+    for row in rows:
+        one = _hit(row, measures) if hit_only else decoded(row.input_index, row.label, row.counts, measures)
+        cells = max((histogram.estimation.size for histogram in one.histograms.values()), default=1)
+        if page and (len(page) == _MOST or (len(page) + 1) * max(widest, cells) > _CELLS):
+            yield Page(page)
+            page, widest = [], 1
+        page.append(one)
+        widest = max(widest, cells)
+    if page:
+        yield Page(page)
+
+
+def pages_for(rows: Iterable[EvidenceRow], plans: Sequence[Plan]) -> Iterator[Page]:
+    """Yields what `certificates` needs for these plans: of a thousand classes, those that some sample names."""
+    hit_only = not any(plan.method.ranks_competitors for plan in plans)
+    return pages(rows, {plan.measure for plan in plans}, hit_only=hit_only)
+
+
+def _hit(row: EvidenceRow, measures: set[str]) -> LabelledEvidence:
+    classes, histograms = decode_hit(row.counts, measures)
+    return LabelledEvidence(row.input_index, row.label, histograms, classes)
 
 
 def decoded(input_index: int, label: int, counts: bytes, measures: set[str]) -> LabelledEvidence:
@@ -99,7 +130,25 @@ def certificates(page: Page, plans: Sequence[Plan]) -> Iterator[tuple[int, Certi
         together.setdefault((plan.measure, plan.positions.tobytes()), []).append(place)
     for (measure, _), places in together.items():
         first, second = page.counts(measure, plans[places[0]].positions)
-        yield from zip(places, certify_each(first, second, [plans[place].method for place in places]), strict=True)
+        found = certify_each(first, second, [plans[place].method for place in places])
+        yield from zip(places, (_named(one, page.classes) for one in found), strict=True)
+
+
+def _named(found: Certificates, classes: Integers | None) -> Certificates:
+    """Returns certificates that name classes by their own numbers, from ones that name rows `[N, T]`."""
+    if classes is None:
+        return found
+    of = {
+        name: np.where(rows == NOBODY, NOBODY, np.take_along_axis(classes, np.maximum(rows, 0), axis=1))
+        for name, rows in (("class_index", found.class_index), ("standard_class", found.standard_class))
+    }
+    return replace(found, **of)  # type: ignore[arg-type]
+
+
+def _stacked(histograms: Sequence[Integers]) -> Integers:
+    """Returns histograms `[K, bins]` as one `[N, K, bins]`, of fewer classes with rows of zeros after their own."""
+    most = max(len(one) for one in histograms)
+    return np.stack([np.pad(one, ((0, most - len(one)), (0, 0))) if len(one) < most else one for one in histograms])
 
 
 def _votes(histograms: Integers, positions: Integers, unanswered: Integers) -> Counts:

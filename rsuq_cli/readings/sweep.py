@@ -21,7 +21,7 @@ from rsuq_cli.certificates.definitions import CURVES, Measured, shares
 from rsuq_cli.certificates.intervals import Share, wilson_interval
 from rsuq_cli.certificates.method import Method
 from rsuq_cli.errors import BadInput
-from rsuq_cli.readings.pages import Plan, certificates, pages
+from rsuq_cli.readings.pages import Plan, certificates, pages_for
 from rsuq_cli.readings.request import Best
 from rsuq_cli.readings.totals import Counter, Totals
 from rsuq_cli.results.database import Database
@@ -66,7 +66,7 @@ class SweepPoint(Measured):
 def sweep(db: Database, run: RunRow, plans: Sequence[Plan], radii: Sequence[float]) -> list[SweepPoint]:
     """Returns the figures at every threshold of every plan, over all inputs, with curves at `radii` in pixel units."""
     counters = [_counter(radii) for _ in plans]
-    for page in pages(load_evidence(db, run.id), {plan.measure for plan in plans}):
+    for page in pages_for(load_evidence(db, run.id), plans):
         for place, found in certificates(page, plans):
             counters[place].add(page.inputs, page.labels, found)
     return [
@@ -154,7 +154,7 @@ def _counted(
     """Returns the totals of the choosing half and of the reporting half; none where a half is empty."""
     halves = [[_counter(radii) for _ in plans] for _ in range(2)]
     filled = [False, False]
-    for page in pages(load_evidence(db, run.id), {plan.measure for plan in plans}):
+    for page in pages_for(load_evidence(db, run.id), plans):
         choosing = in_choosing_half(page.inputs)
         for half, inside in enumerate((choosing, ~choosing)):
             if not inside.any():
