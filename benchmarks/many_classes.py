@@ -1,8 +1,8 @@
 """What a thousand classes cost: `python benchmarks/many_classes.py`.
 
 Makes runs of made-up inputs whose samples name few, or many, of K classes, and times commands over their evidence, each
-in a process of its own on one core: `rescore --sweep` over every bin edge of a measure, `rescore` of one threshold for all
-inputs, and `certify` of a tiny network with K outputs. Time and peak memory should grow with the classes that are
+in a process of its own on one core: `rescore --sweep` over every bin edge of a measure, `rescore` of one threshold for
+all inputs, and `certify` of a tiny network with K outputs. Time and peak memory should grow with the classes that are
 named (hit), not with those that there are. Medians, with the range in brackets.
 
 It prints also what class-wise bounds are worth with K = 1,000 classes at n = 100,000: the mean NCL radius in units of
