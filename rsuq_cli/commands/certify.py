@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rsuq_cli.commands import options
+from rsuq_cli.commands.given import is_given
 
 
 class Preset(StrEnum):
@@ -122,8 +123,7 @@ def certify(
 
     sampling = {"n0": n0, "n": n, "alpha": alpha, "skip": skip}
     for name, value in (PRESETS[preset] if preset else {}).items():
-        given = ctx.get_parameter_source(name)
-        if given is not None and given.name.startswith("DEFAULT"):
+        if not is_given(ctx, name):
             sampling[name] = value
     sources = Sources(
         model,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rsuq_cli.commands import options
+from rsuq_cli.commands.given import is_given
 from rsuq_cli.errors import BadInput
 
 
@@ -123,7 +124,7 @@ def ood(
         from rsuq_cli.results.database import open_for_reading
 
         with open_for_reading(db) as results:
-            settings |= settings_of_run(results, run, {n: v for n, v in settings.items() if _given(ctx, n)})
+            settings |= settings_of_run(results, run, {n: v for n, v in settings.items() if is_given(ctx, n)})
     sources = Sources(
         settings["model"], settings["dataset"], settings["weights"], data_dir, settings["image_size"],
         normalise, given_statistics(mean, std), settings.get("assumed"),
@@ -184,10 +185,5 @@ def ood(
     if is_machine(format):
         record_table(view).print(format)
         return
-    by_score = bool(score) or _given(ctx, "convention")
+    by_score = bool(score) or is_given(ctx, "convention")
     print_tables(people_tables(view, details=details, intervals=intervals, by_score=by_score), format)
-
-
-def _given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and not source.name.startswith("DEFAULT")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rsuq_cli.commands import options
+from rsuq_cli.commands.given import is_given
 from rsuq_cli.errors import BadInput
 from rsuq_cli.uncertainty.measures import MEASURES
 
@@ -105,8 +106,7 @@ def predict(
     settings: FromRun | CertifyRequest
     if run is not None:
         for name in _SETTLED:
-            source = ctx.get_parameter_source(name)
-            if source is not None and source.name == "COMMANDLINE":
+            if is_given(ctx, name):
                 flag = "--" + name.replace("_", "-")
                 raise BadInput(f"both --run and {flag} are given", f"the run has settled it: leave {flag} out")
         settings = FromRun(run, scoring, weights, data_dir, device)

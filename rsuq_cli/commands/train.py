@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from rsuq_cli.commands import options
-from rsuq_cli.errors import BadInput, nearest
+from rsuq_cli.commands.given import is_given
+from rsuq_cli.errors import BadInput
 from rsuq_cli.models.denoiser import DENOISERS
 from rsuq_cli.training.objectives.names import objective_names
 
@@ -127,11 +128,8 @@ def train(
     if denoiser is not None:
         settled = {"--model": "model", "--pretrained": "pretrained", "--frozen-body": "frozen_body"}
         for flag, name_ in settled.items():
-            source = ctx.get_parameter_source(name_)
-            if source is not None and source.name == "COMMANDLINE":
+            if is_given(ctx, name_):
                 raise BadInput(f"both --denoiser and {flag} are given", f"--for names the network: leave {flag} out")
-        if denoiser not in DENOISERS:
-            raise BadInput(f"there is no denoiser {denoiser!r}", nearest(denoiser, DENOISERS))
     request = TrainRequest(
         with_noise_at(Sources(denoiser or model, dataset, None, data_dir, image_size, pretrained=pretrained), noise_at),
         sigma,

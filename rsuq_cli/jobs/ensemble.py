@@ -99,7 +99,7 @@ def asked(sources: Sources, flags: Flags, seed: int, database: str | Path | None
         predictor = replace(predictor, denoiser=sources.denoiser.sha256)
     if flags.rejecter is not None:
         place = rejecter_named(flags.rejecter, database)
-        read_rejecter(place)[0].check_asked(predictor)
+        read_rejecter(place).fitted.check_asked(predictor)
         sources, predictor = replace(sources, rejecter=place), replace(predictor, rejecter=place.sha256)
     return Asked(replace(sources, monte_carlo=masks_of(predictor, seed)), predictor)
 

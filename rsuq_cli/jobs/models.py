@@ -121,12 +121,8 @@ def import_model(request: ImportRequest, database: str | Path | None, watcher: W
 
 
 def described(checkpoint: CheckpointRow) -> Described:
-    """Returns what the file of a checkpoint says; raises BadInput where it is not there, not the recorded one, or
-    of no network.
-    """
+    """Returns what the file of a checkpoint says; raises BadInput where it is not there, or not the recorded one."""
     file = path_of(checkpoint.file)
-    if checkpoint.objective == REJECTER:
-        raise BadInput(f"checkpoint {checkpoint.id} is a rejecter and no network", f"its file is {file}: copy that")
     if not file.exists():
         raise BadInput(f"checkpoint {checkpoint.id} is recorded at {file}, which is not there", "bring the file back")
     if sha256_of(file) != checkpoint.sha256:
@@ -140,12 +136,13 @@ def described(checkpoint: CheckpointRow) -> Described:
 
 
 def check_network(checkpoint: CheckpointRow) -> None:
-    """Raises BadInput for a denoiser: a card and a program are of a network that answers."""
-    if checkpoint.model in DENOISERS:
-        raise BadInput(
-            f"checkpoint {checkpoint.id} is a denoiser, and no network that answers",
-            f"its weights are {checkpoint.file}",
-        )
+    """Raises BadInput for a denoiser and a rejecter: a card and a program are of a network that answers."""
+    kinds = {"denoiser": checkpoint.model in DENOISERS, "rejecter": checkpoint.objective == REJECTER}
+    for kind, it_is in kinds.items():
+        if it_is:
+            raise BadInput(
+                f"checkpoint {checkpoint.id} is a {kind} and no network", f"its file is {checkpoint.file}: copy that"
+            )
 
 
 def export_targets(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -34,18 +34,12 @@ class Denoised(PartlyTrained):
     """
 
     def __init__(self, denoiser: nn.Module, network: nn.Module) -> None:
-        super().__init__()
-        self.denoiser, self.network = denoiser, network
+        super().__init__(network)
+        self.denoiser = denoiser
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Returns the network's answers; gradients pass through both, and images stay as they are."""
         return cast("torch.Tensor", self.network(self.denoiser(images.clone())))  # some write into their input
-
-    def train(self, mode: bool = True) -> Self:
-        """Sets the mode of the denoiser."""
-        super().train(mode)
-        self.network.eval()
-        return self
 
     @property
     def kept(self) -> nn.Module:

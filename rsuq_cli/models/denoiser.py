@@ -5,8 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from rsuq_cli.errors import BadInput, nearest
+
 # Those that `rsuq train --denoiser` trains.
 DENOISERS = ("dncnn", "unet")
+
+
+def check_name(name: str) -> None:
+    """Raises BadInput for a name that is not one of `DENOISERS`."""
+    if name not in DENOISERS:
+        raise BadInput(f"there is no denoiser {name!r}", nearest(name, DENOISERS))
 
 
 class Denoiser(NamedTuple):

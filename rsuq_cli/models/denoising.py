@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rsuq_cli.errors import BadInput, nearest
-from rsuq_cli.models.denoiser import DENOISERS
+from rsuq_cli.models.denoiser import check_name
 
 # Small enough for two cores; DnCNN has 17 layers of 64 channels in its paper.
 _LAYERS, _WIDTH = 8, 48
@@ -59,8 +58,7 @@ class UNet(nn.Module):
 
 def build_denoiser(name: str, channels: int) -> nn.Module:
     """Returns a denoiser with drawn weights; raises BadInput for an unknown name."""
-    if name not in DENOISERS:
-        raise BadInput(f"there is no denoiser {name!r}", nearest(name, DENOISERS))
+    check_name(name)
     return DnCNN(channels) if name == "dncnn" else UNet(channels)
 
 

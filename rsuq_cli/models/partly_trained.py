@@ -5,6 +5,7 @@ Invariant: the rest neither learns nor counts: its weights need no gradients, an
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self, cast
 
 import torch
@@ -14,13 +15,23 @@ from rsuq_cli.models.dropout import last_layer
 from rsuq_cli.models.zoo import Shape
 
 
-class PartlyTrained(nn.Module):
-    """A module that is trained in part; `kept` is what a checkpoint holds of it."""
+class PartlyTrained(nn.Module, ABC):
+    """A network that stays in eval mode while a part of it, or what stands before it, is trained."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
 
     @property
+    @abstractmethod
     def kept(self) -> nn.Module:
         """What a checkpoint holds."""
-        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the mode of all but the network."""
+        super().train(mode)
+        self.network.eval()
+        return self
 
     def state_dict(self, *arguments: Any, **options: Any) -> Any:
         """Returns the state of what is kept, under its own names: the rest does not change."""
@@ -32,11 +43,10 @@ class PartlyTrained(nn.Module):
 
 
 class FrozenBody(PartlyTrained):
-    """A network of which the last layer alone is trained: for few images, which would spoil the rest."""
+    """A network of which the last layer alone is trained: few images would spoil the rest, batch statistics too."""
 
     def __init__(self, network: nn.Module, shape: Shape, spec: str) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         last = network.get_submodule(last_layer(network, shape, spec))
         network.requires_grad_(False)
         last.requires_grad_(True)
@@ -44,12 +54,6 @@ class FrozenBody(PartlyTrained):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Returns the network's answers."""
         return cast("torch.Tensor", self.network(images))
-
-    def train(self, mode: bool = True) -> Self:
-        """Sets nothing but the mode of the module itself: batch statistics of few images are poor ones."""
-        super().train(mode)
-        self.network.eval()
-        return self
 
     @property
     def kept(self) -> nn.Module:

@@ -47,6 +47,14 @@ def other_sigma(metadata: Mapping[str, Any], source: str, sigma: float) -> str:
     return f"the weights say that they were trained {said}, and are certified at sigma {sigma:g}{hint}"
 
 
+def other_data(name: str, metadata: Mapping[str, Any], which: str) -> str:
+    """Returns a line where the weights say that they are of other data; a folder that moved is the same."""
+    trained = metadata.get("dataset")
+    if not isinstance(trained, str) or trained.rpartition("/")[2] == name.rpartition("/")[2]:
+        return ""
+    return f"{which} was trained on {trained}, and these are {name}"
+
+
 def _trained_sigma(metadata: Mapping[str, Any], source: str) -> float | None:
     for name in _SIGMA_NAMES:
         value = metadata.get(name)

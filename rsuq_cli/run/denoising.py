@@ -16,7 +16,7 @@ from rsuq_cli.models.custom import is_custom, origin_of
 from rsuq_cli.models.denoised import LoadedDenoiser, open_denoiser
 from rsuq_cli.models.denoiser import DENOISERS, Denoiser
 from rsuq_cli.models.loading import LoadedModel
-from rsuq_cli.run.cautions import other_sigma
+from rsuq_cli.run.cautions import other_data, other_sigma
 from rsuq_cli.run.unseen import unseen_calibration
 from rsuq_cli.spelling import spelled
 
@@ -78,8 +78,6 @@ def in_front(
     trained_for = dict(opened.metadata.get("config") or {}).get(CLASSIFIER)
     if trained_for not in (None, networks[0].weights_sha256):
         notes.append(f"{which} was trained for another network than this {networks[0].spec}")
-    trained_on = opened.metadata.get("dataset")
-    if isinstance(trained_on, str) and trained_on.rpartition("/")[2] != name.rpartition("/")[2]:
-        notes.append(f"{which} was trained on {trained_on}, and these are {name}")
+    notes.append(other_data(name, opened.metadata, which))
     warnings = [unseen, f"{which}: {sigmas}" if sigmas else ""]
-    return Front(opened, dataset, tuple(notes), tuple(filter(None, warnings)))
+    return Front(opened, dataset, tuple(filter(None, notes)), tuple(filter(None, warnings)))

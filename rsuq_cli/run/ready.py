@@ -136,7 +136,7 @@ def open_request(
         )  # fmt: skip
     sampling = Sampling(
         request.sigma, request.seed, request.noise, devices[0], precision, machine.batch_size, compiled, allowed,
-        request.predictor, rejecter=opened.rejecter,
+        request.predictor, rejecter=opened.rejecter.computes if opened.rejecter else None,
     )  # fmt: skip
     engine = open_engine(opened.model, opened.dataset, sampling)
     for part in inputs.parts:

@@ -86,7 +86,7 @@ def configuration_of(
         **request.predictor.recorded(),
         **_members(opened),
         **_masked(opened),
-        **({REJECTER_FILE: spelled(opened.rejecter_file.resolve())} if opened.rejecter_file else {}),
+        **({REJECTER_FILE: spelled(opened.rejecter.file.resolve())} if opened.rejecter else {}),
         **_denoiser(opened.denoiser),
         **({FACTORY_FILE: spelled(opened.model.source_file)} if opened.model.source_file else {}),
         **own,

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,17 @@ class FittedRejecter:
         return f"the rejecter was fitted at sigma {self.sigma:g}, and this is {sigma:g}: it may reject what need not be"
 
 
-def read_rejecter(place: RejecterFile) -> tuple[FittedRejecter, Rejecter]:
-    """Returns what a file holds, and what it computes; raises BadInput where it is gone, another one, or none."""
+@dataclass(frozen=True)
+class LoadedRejecter:
+    """A rejecter as it is used: what its file holds, what it computes, and where the file is."""
+
+    fitted: FittedRejecter
+    computes: Rejecter
+    file: Path
+
+
+def read_rejecter(place: RejecterFile) -> LoadedRejecter:
+    """Returns the rejecter of a file; raises BadInput where it is gone, another one, or none."""
     try:
         content = place.file.read_bytes()
     except OSError as error:
@@ -96,7 +106,8 @@ def read_rejecter(place: RejecterFile) -> tuple[FittedRejecter, Rejecter]:
     if hashlib.sha256(content).hexdigest() != place.sha256:
         raise BadInput(f"the rejecter {place.file} is not the file that it was", "bring the old file back")
     fitted = _parsed(content, str(place.file))
-    return fitted, Rejecter.of(fitted.coefficients, fitted.bias, place.sha256, fitted.kind)
+    computes = Rejecter.of(fitted.coefficients, fitted.bias, place.sha256, fitted.kind)
+    return LoadedRejecter(fitted, computes, place.file)
 
 
 def _parsed(content: bytes, where: str) -> FittedRejecter:

@@ -25,7 +25,7 @@ from rsuq_cli.models.member import Member
 from rsuq_cli.models.members import dropout_rates, joined, opened_members, under_dropout
 from rsuq_cli.models.spec import is_library
 from rsuq_cli.results.rows import CheckpointRow
-from rsuq_cli.run.cautions import other_sigma
+from rsuq_cli.run.cautions import other_data, other_sigma
 from rsuq_cli.run.classes import matched
 from rsuq_cli.run.configuration import recorded_fingerprint
 from rsuq_cli.run.denoising import in_front
@@ -33,13 +33,12 @@ from rsuq_cli.run.network.normalisation import normalised
 from rsuq_cli.run.network.own import is_drawn
 from rsuq_cli.run.network.preprocessing import noise_line
 from rsuq_cli.run.network.weights import found_checkpoint, untrained_network
-from rsuq_cli.run.rejecter import FittedRejecter, read_rejecter, without_fitted
+from rsuq_cli.run.rejecter import LoadedRejecter, read_rejecter, without_fitted
 from rsuq_cli.run.request import Sources
 from rsuq_cli.run.sampler import Recipe
 from rsuq_cli.run.unseen import seen_warning, unseen_calibration
 from rsuq_cli.run.watcher import Watcher
 from rsuq_cli.spelling import path_of
-from rsuq_cli.uncertainty.rejecter import Rejecter
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ class Opened:
     `fingerprint` is what the model computes, `recipe` how another process opens the same model; `untrained` says that
     its weights are random, `renamed` that classes have other names than it was trained with; `warnings` belong to
     whatever is found out about it. `others` are the further networks of an ensemble, all of which `model` is as one,
-    behind the `denoiser` where there is one; `rejecter`, `fitted` to what they say, is in `rejecter_file`, and no
-    image that it saw calibrates.
+    behind the `denoiser` where there is one; no image that the `rejecter` was fitted on calibrates.
     """
 
     dataset: Dataset
@@ -64,9 +62,7 @@ class Opened:
     renamed: bool = False
     warnings: tuple[str, ...] = ()
     others: tuple[LoadedModel, ...] = ()
-    fitted: FittedRejecter | None = None
-    rejecter: Rejecter | None = None
-    rejecter_file: Path | None = None
+    rejecter: LoadedRejecter | None = None
     denoiser: LoadedDenoiser | None = None
 
     @property
@@ -85,7 +81,7 @@ class Opened:
         if self.denoiser is not None:
             networks.append((self.denoiser.denoiser.spec, dict(self.denoiser.metadata)))
         lines = [seen_warning(inputs, metadata, which) for which, metadata in networks]
-        return "; ".join(filter(None, [*lines, self.fitted.saw(inputs) if self.fitted else ""]))
+        return "; ".join(filter(None, [*lines, self.rejecter.fitted.saw(inputs) if self.rejecter else ""]))
 
     def check_calibration(self, coverages: Sequence[float]) -> None:
         """Raises BadInput, before the database is touched, where nothing can calibrate a threshold for a coverage."""
@@ -156,10 +152,15 @@ def open_sources(
         watcher.say(note)
     for rates in filter(None, dropout_rates(asked.module)):
         watcher.say(f"masks are those of the network's own dropout layers, at rates of {', '.join(map(str, rates))}")
-    unseen = front.dataset if front else ensemble.dataset
-    dataset, head, rejecter, about_rejecter = _with_rejecter(sources, unseen, model, which, sigma, watcher)
+    dataset = front.dataset if front else ensemble.dataset
+    rejecter = _rejecter(sources, model, which, dataset.num_classes)
+    about_rejecter = rejecter.fitted.other_sigma(sigma) if rejecter else ""
+    if rejecter:
+        dataset, left_out = without_fitted(dataset, rejecter.fitted)
+        if left_out:
+            watcher.say(left_out)
     own_cautions = _cautions(sources, sigma, model, own, which, denoised=denoised or sources.denoiser is not None)
-    cautions = [*fitted.warnings, *own_cautions, *ensemble.warnings, *about_rejecter]
+    cautions = [*fitted.warnings, *own_cautions, *ensemble.warnings, *filter(None, [about_rejecter])]
     cautions += front.warnings if front else ()
     if untrained:
         cautions.append("the network is untrained: its weights are those that its factory draws")
@@ -171,23 +172,18 @@ def open_sources(
     )  # fmt: skip
     return Opened(
         dataset, name, sources.image_size, asked, checkpoint, fingerprint, recipe, untrained,
-        fitted.renamed, (*warnings, *cautions), ensemble.others, head, rejecter,
-        sources.rejecter.file if sources.rejecter else None, front.denoiser if front else None,
+        fitted.renamed, (*warnings, *cautions), ensemble.others, rejecter,
+        front.denoiser if front else None,
     )  # fmt: skip
 
 
-def _with_rejecter(
-    sources: Sources, dataset: Dataset, model: LoadedModel, which: str, sigma: float, watcher: Watcher
-) -> tuple[Dataset, FittedRejecter | None, Rejecter | None, tuple[str, ...]]:
-    """Returns the data without the images that the rejecter saw, the rejecter, what it computes, and cautions."""
+def _rejecter(sources: Sources, model: LoadedModel, which: str, classes: int) -> LoadedRejecter | None:
+    """Returns the rejecter; raises BadInput where it was fitted for other weights or classes."""
     if sources.rejecter is None:
-        return dataset, None, None, ()
-    fitted, rejecter = read_rejecter(sources.rejecter)
-    fitted.check_network(model.weights_sha256, which, dataset.num_classes)
-    unseen = without_fitted(dataset, fitted)
-    if unseen.warning:
-        watcher.say(unseen.warning)
-    return unseen.dataset, fitted, rejecter, tuple(filter(None, [fitted.other_sigma(sigma)]))
+        return None
+    found = read_rejecter(sources.rejecter)
+    found.fitted.check_network(model.weights_sha256, which, classes)
+    return found
 
 
 def _which(checkpoint: CheckpointRow | None, model: LoadedModel) -> str:
@@ -228,7 +224,7 @@ def _ensemble(sources: Sources, sigma: float, name: str, main: LoadedModel, data
         dataset, warning = unseen_calibration(dataset, name, opened.metadata, which, before)
         members.append(one._replace(factory_file=opened.source_file))
         caution = other_sigma(opened.metadata, opened.source, sigma)
-        warnings += [warning, _other_data(name, opened, which), f"{which}: {caution}" if caution else ""]
+        warnings += [warning, other_data(name, opened.metadata, which), f"{which}: {caution}" if caution else ""]
     return _Ensemble(
         joined(main, others),
         tuple(members),
@@ -252,7 +248,7 @@ def _fitted(dataset: Dataset, name: str, model: LoadedModel, which: str, sources
 
     Raises BadInput where the network was trained for classes of other names.
     """
-    notes, warnings = [_other_data(name, model, which)] if sources.weights or sources.checkpoint else [], []
+    notes, warnings = [other_data(name, model.metadata, which)] if sources.weights or sources.checkpoint else [], []
     renamed = False
     trained = sources.recorded_classes or model.metadata.get("class_names")
     if isinstance(trained, (list, tuple)):
@@ -268,14 +264,6 @@ def _fitted(dataset: Dataset, name: str, model: LoadedModel, which: str, sources
         warnings.append(found.warning)
     dataset, warning = unseen_calibration(dataset, name, model.metadata, which)
     return _Fitted(dataset, tuple(filter(None, notes)), tuple(filter(None, (*warnings, warning))), renamed)
-
-
-def _other_data(name: str, model: LoadedModel, which: str) -> str:
-    """Returns a line where the weights say that they are of other data; a folder that moved is the same."""
-    trained = model.metadata.get("dataset")
-    if not isinstance(trained, str) or trained.rpartition("/")[2] == name.rpartition("/")[2]:
-        return ""
-    return f"{which} was trained on {trained}, and these are {name}"
 
 
 def _cautions(

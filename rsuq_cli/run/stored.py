@@ -102,11 +102,10 @@ def reopen(
         seen = [one.metadata for one in (model, *others)] + ([dict(denoiser.metadata)] if denoiser else [])
         for position, metadata in enumerate(seen):
             dataset = unseen_calibration(dataset, run.dataset, metadata, "", seen[:position]).dataset
-    place_of_rejecter, rejecter = rejecter_of(configuration), None
-    if place_of_rejecter is not None:
-        fitted, rejecter = read_rejecter(place_of_rejecter)
-        if run.split == "calibration":
-            dataset = without_fitted(dataset, fitted).dataset
+    recorded = rejecter_of(configuration)
+    rejecter = None if recorded is None else read_rejecter(recorded)
+    if rejecter and run.split == "calibration":
+        dataset = without_fitted(dataset, rejecter.fitted).dataset
     _check_unchanged(run, model)
     model = behind(joined(model, others), denoiser)
     check_same_network(run, fingerprint_of(model.module, dataset.shape), watcher)
@@ -121,7 +120,8 @@ def reopen(
     sampling = Sampling(
         run.sigma, run.seed, str(configuration.get("noise", "gaussian")), place,
         check_precision(run.precision, place), batch_size, was_compiled(configuration), preparation_of(configuration),
-        predictor_of(configuration), configuration.get(NOISE_GENERATOR), rejecter,
+        predictor_of(configuration), configuration.get(NOISE_GENERATOR),
+        rejecter.computes if rejecter else None,
     )  # fmt: skip
     return Reopened(run, dataset, model, sampling)
 

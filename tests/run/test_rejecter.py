@@ -31,15 +31,16 @@ def written(folder: Path, content: bytes) -> RejecterFile:
 
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
-    fitted, rejecter = read_rejecter(place := written(tmp_path, FITTED.to_bytes()))
-    assert fitted == FITTED
-    assert (rejecter.coefficients, rejecter.bias, rejecter.sha256) == ((0.5, -1.0), 0.25, place.sha256)
+    found = read_rejecter(place := written(tmp_path, FITTED.to_bytes()))
+    assert (found.fitted, found.file) == (FITTED, place.file)
+    computes = found.computes
+    assert (computes.coefficients, computes.bias, computes.sha256) == ((0.5, -1.0), 0.25, place.sha256)
 
 
 def test_a_file_from_before_there_were_kinds_is_linear(tmp_path: Path) -> None:
     said = json.loads(FITTED.to_bytes())
     del said["kind"]
-    assert read_rejecter(written(tmp_path, json.dumps(said).encode()))[0] == FITTED
+    assert read_rejecter(written(tmp_path, json.dumps(said).encode())).fitted == FITTED
 
 
 def test_another_file_and_one_that_is_none_are_refused(tmp_path: Path) -> None:

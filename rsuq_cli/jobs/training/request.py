@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rsuq_cli.models.denoiser import check_name
 from rsuq_cli.results.names import NO_LABELS, Labels
 from rsuq_cli.run.request import ANY_MACHINE, Machine, Sources, check_sigma
 from rsuq_cli.training.objectives.base import Value
@@ -17,7 +18,7 @@ class TrainRequest:
 
     `init` is the checkpoint, by number or name, or the file whose weights it begins with. With `classifier`, a
     checkpoint, file or model, the model of the sources is a denoiser in front of it. `frozen_body` trains the last
-    layer alone.
+    layer alone. Raises BadInput for a sigma out of its range, and for no denoiser before a classifier.
     """
 
     sources: Sources
@@ -40,6 +41,8 @@ class TrainRequest:
 
     def __post_init__(self) -> None:
         check_sigma(self.sigma)
+        if self.classifier is not None:
+            check_name(self.sources.model)
 
 
 @dataclass(frozen=True)
