@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rsuq_cli.readings.masses import Masses, masses_of
 from rsuq_cli.readings.properties import Calibration, Properties, calibration_of, properties_of
 from rsuq_cli.readings.ranking import Ranked, ranked
 from rsuq_cli.results.database import Database
@@ -19,6 +20,9 @@ from rsuq_cli.results.input_radii import input_radii
 from rsuq_cli.results.ood_queries import OodRun, ood_runs
 from rsuq_cli.results.selection import Selection
 from rsuq_cli.results.studies import Member, StudyRow
+
+# Where certified accuracies of different networks are compared, in pixel units.
+RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class Place(NamedTuple):
@@ -35,7 +39,7 @@ class SourceFound:
     """A source of uncertainty on a network at a coverage: its figures, and how it ranks among the others there.
 
     `auroc_clean` and `auroc_smoothed` are its means over the OOD sets, None where there is no OOD run, or no such
-    score. `ranked` is None where the network has no radius on common inputs.
+    score. `ranked` is None where the network has no radius on common inputs. `masses` are those behind its radii.
     """
 
     place: Place
@@ -47,9 +51,10 @@ class SourceFound:
     auroc_smoothed: float | None
     properties: Properties
     calibration: Calibration
+    masses: Masses
 
 
-def study_found(db: Database, study: StudyRow, radii: Sequence[float] = ()) -> list[SourceFound]:
+def study_found(db: Database, study: StudyRow, radii: Sequence[float] = RADII) -> list[SourceFound]:
     """Returns every source on every network of the study, in the order of the grid, coverages descending.
 
     Certified accuracies are at `radii` (pixel units).
@@ -61,6 +66,7 @@ def study_found(db: Database, study: StudyRow, radii: Sequence[float] = ()) -> l
     detection = {_at(members[one.run.id]): one for one in ood_runs(db, runs=tuple(members))}
     found: list[SourceFound] = []
     calibrations: dict[int, Calibration] = {}
+    masses = dict(zip((one.scoring_id for one in figures), masses_of(db, figures), strict=True))
     for place, coverage in _grid(members.values(), figures):
         here = [one for one in figures if _place(members[one.run_id]) == place and one.threshold_coverage == coverage]
         order = ranked([input_radii(db, one.scoring_id) for one in here])
@@ -81,6 +87,7 @@ def study_found(db: Database, study: StudyRow, radii: Sequence[float] = ()) -> l
                     smoothed,
                     properties_of(db, one),
                     calibrations[one.run_id],
+                    masses[one.scoring_id],
                 )
             )
     return found

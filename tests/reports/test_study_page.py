@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from browser import drive
 from made_up_study import made_up_study
+from sqlalchemy import text
 
 from rsuq_cli.readings.study import SourceFound, study_found
 from rsuq_cli.readings.tradeoff import tradeoffs
 from rsuq_cli.reports.study.advice import advice, judged, overall, places_of
 from rsuq_cli.reports.study.page import study_html
 from rsuq_cli.reports.study.plots import study_picture
+from rsuq_cli.reports.study.tables import certified_table
 from rsuq_cli.results.database import Database, open_for_writing
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
@@ -55,6 +58,27 @@ def test_charts_have_every_source_and_the_oracles_of_the_best(made: Made) -> Non
             "calibrated": 0.9, "coverage": best[0].figures.sample_coverage,
             "random": best[0].properties.oracle_random, "easiest": best[0].properties.oracle_easiest,
         }  # fmt: skip
+
+
+def test_networks_are_compared_by_certified_accuracies_and_masses_at_fixed_places(tmp_path: Path, made: Made) -> None:
+    with open_for_writing(tmp_path / "a.db") as database:
+        found = study_found(database, made_up_study(database))
+        table = certified_table("made up", found)
+        assert [record["network"] for record in table.records] == ["cnn", "mlp"]
+        for record in table.records:
+            with database.read() as connection:
+                first = "(SELECT MIN(id) FROM scoring WHERE run_id = :run)"
+                statement = text(f"SELECT * FROM certified WHERE scoring_id = {first}")
+                rows = pd.read_sql_query(statement, connection, params={"run": record["run_id"]})
+            named = rows.standard_class == rows.label
+            for radius in (0, 0.25, 0.5, 0.75, 1):
+                certified = named & (rows.standard_decided == 1) & (rows.radius_standard >= radius)
+                assert record[f"certified_standard@{radius:g}"] == certified.mean()
+            mass = (rows.vote_count / rows.n).where(named, 0.0)
+            for share in (0.1, 0.25, 0.5, 0.75, 0.9):
+                assert record[f"p_own@{share:g}"] == np.quantile(mass, share, method="inverted_cdf")
+            assert 0 < record["hardest_right"] < mass.mean()
+    assert "study made up: certified accuracy and masses" in made.html
 
 
 def test_words_name_the_best_and_what_cannot_be_told_apart_from_it(made: Made) -> None:

@@ -23,7 +23,7 @@ from rsuq_cli.reports.study.advice import (
     reference_coverage,
     source_text,
 )
-from rsuq_cli.reports.study.tables import network_table, property_table, ranking_table, source_table
+from rsuq_cli.reports.study.tables import certified_table, network_table, property_table, ranking_table, source_table
 
 # More lines in one chart cannot be told apart.
 MOST_LINES = 7
@@ -40,7 +40,7 @@ def study_html(name: str, found: Sequence[SourceFound], lines: Sequence[Line]) -
         settings=_settings(found),
         advice=listing([overall(found), *advice(found), *beside_the_mean([one.figures for one in found])], "plain"),
         ranking=_ranking_html(found),
-        networks=report_table(network_table(name, found)),
+        networks=joined([report_table(network_table(name, found)), report_table(certified_table(name, found))]),
         sources=report_table(source_table(name, found)),
         properties=report_table(property_table(name, found)),
         made_of=f"networks: {len(places_of(found))}, runs: {len(runs)}",

@@ -11,6 +11,7 @@ from typing import Any
 
 from rsuq_cli.console import Column, Table, number_text, percent_text
 from rsuq_cli.formats import Record
+from rsuq_cli.readings.masses import QUANTILES
 from rsuq_cli.readings.ranking import RESAMPLES, Interval
 from rsuq_cli.readings.study import SourceFound, study_found
 from rsuq_cli.reports.comparison import figure_record
@@ -52,6 +53,11 @@ ORACLE = (
     "oracle: the gain if as many samples were rejected and all of them dissented, on inputs whose class is right: at "
     "random, or those of the easiest inputs first; the class stays, where a rejecter may also name a better one"
 )
+CERTIFIED = "r: inputs that are right without rejection and certified at this radius, in pixel units"
+MASSES = (
+    "p_A: votes for the smoothed class where it is the label, else 0, in percent, that so many of the inputs have at "
+    "most; with any n and α of yours they give a radius · hardest quarter: right samples on the inputs with the fewest"
+)
 AUROC = "AUROC: mean over the OOD sets, of one clean pass and of the mean under noise"
 
 
@@ -68,13 +74,15 @@ def tables_of(name: str, found: Sequence[SourceFound], *, machine: bool = False)
     return (
         [sources]
         if machine
-        else [network_table(name, found), sources, property_table(name, found), ranking_table(found)]
-    )
+        else [
+            network_table(name, found), certified_table(name, found), sources, property_table(name, found),
+            ranking_table(found),
+        ]
+    )  # fmt: skip
 
 
 def network_table(name: str, found: Sequence[SourceFound]) -> Table:
     """Returns one row for each network and predictor: what it certifies without any rejection."""
-    first = {(one.place, one.predictor): one for one in reversed(found)}
     records = [
         _place_of(one) | {
             "predictor": one.predictor, "run_id": one.figures.run_id, "inputs": one.figures.inputs,
@@ -82,7 +90,7 @@ def network_table(name: str, found: Sequence[SourceFound]) -> Table:
             "at_ceiling": one.figures.at_ceiling, "calibration_votes": one.calibration.votes,
             "calibration_softmax": one.calibration.softmax,
         }
-        for one in reversed(first.values())
+        for one in _networks(found)
     ]  # fmt: skip
     columns = [
         *_place_columns(records, always=("network",)),
@@ -95,6 +103,38 @@ def network_table(name: str, found: Sequence[SourceFound]) -> Table:
         Column("ECE\nsoftmax %", lambda r: percent_text(r["calibration_softmax"]), name="calibration_softmax"),
     ]
     return Table(f"study {name}: networks", records, columns, (ABSOLUTE, CALIBRATION))
+
+
+def _networks(found: Sequence[SourceFound]) -> list[SourceFound]:
+    """Returns one source for each network and predictor: what is said without rejection is the same for all of them."""
+    return list({(one.place, one.predictor): one for one in reversed(found)}.values())[::-1]
+
+
+def certified_table(name: str, found: Sequence[SourceFound]) -> Table:
+    """Returns one row for each network and predictor: certified accuracies, and how its masses are distributed."""
+    records = [
+        _place_of(one) | {
+            "predictor": one.predictor, "run_id": one.figures.run_id,
+            **{f"certified_standard@{point.radius:g}": point.value for point in one.figures.certified_standard},
+            **{f"p_own@{share:g}": mass for share, mass in zip(QUANTILES, one.masses.p_own.quantiles, strict=True)},
+            "hardest_right": one.masses.hardest_right,
+        }
+        for one in _networks(found)
+    ]  # fmt: skip
+    radii = [point.radius for point in found[0].figures.certified_standard]
+    columns = [
+        *_place_columns(records, always=("network",)),
+        *_varying(records, "predictor", Column("predictor", lambda r: r["predictor"], "left", "predictor")),
+        *(_share(f"r = {number_text(radius)}\n%", f"certified_standard@{radius:g}") for radius in radii),
+        *(_share(f"p_A:\n{share:.0%}" if not at else f"\n{share:.0%}", f"p_own@{share:g}")
+          for at, share in enumerate(QUANTILES)),
+        _share("hardest\nquarter %", "hardest_right"),
+    ]  # fmt: skip
+    return Table(f"study {name}: certified accuracy and masses", records, columns, (CERTIFIED, MASSES))
+
+
+def _share(title: str, name: str) -> Column:
+    return Column(title, _percent_of(name), name=name)
 
 
 def source_table(name: str, found: Sequence[SourceFound]) -> Table:
