@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 from rsuq_cli.app import app
 
 # A process builds its commands once, and so do the tests: of every call, that took longer than most of what is tested.
-setattr(typer.testing, "_get_command", functools.cache(get_command))  # noqa: B010
+built = functools.cache(get_command)
+setattr(typer.testing, "_get_command", built)  # noqa: B010
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # Long enough for a loaded machine to import torch and train a little; a test that waits for it has failed.

@@ -80,6 +80,7 @@ def test_killed_once(place: Place, blobs: Sample, inputs: int) -> None:
     assert_completes_as_if_nothing_happened(place, blobs)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_run_in_order(place: Place, blobs: Sample) -> None:
     interrupted = stop_when(run_slowly(blobs), partial(_has, place, 2), signal.SIGINT)
     assert interrupted.exit_code == 130

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,15 @@ def _run(*arguments: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, env=environment, check=False, **{"capture_output": True, **how})
 
 
-@pytest.mark.parametrize("environment", ENCODINGS)
-@pytest.mark.parametrize("arguments", [("certify", "--help"), RADIUS, ("nosuch",)])
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        *((RADIUS, environment) for environment in ENCODINGS),
+        (("certify", "--help"), ENCODINGS[0]), (("nosuch",), ENCODINGS[-1]),
+        *(pytest.param(*both, marks=pytest.mark.slow)
+          for both in [*product([("certify", "--help")], ENCODINGS[1:]), *product([("nosuch",)], ENCODINGS[:-1])]),
+    ],
+)  # fmt: skip
 def test_every_encoding_is_good_enough(place: object, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
     result = _run(*arguments, env=environment)
     assert result.returncode == (2 if arguments == ("nosuch",) else 0), result.stderr
@@ -54,7 +62,7 @@ def test_a_file_is_utf8_and_the_terminal_what_it_is(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("arguments", [("certify", "--help"), RADIUS, ("report", "99")])
-@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("both", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_reader_that_leaves_is_no_error(place: object, arguments: tuple[str, ...], both: bool) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -217,7 +217,7 @@ def too_many(wrong: npt.NDArray[np.bool_], alpha: float) -> bool:
     return bool(binomtest(int(wrong.sum()), len(wrong), alpha, alternative="greater").pvalue < REJECT)
 
 
-@pytest.mark.parametrize("alpha", [0.05, 0.001])
+@pytest.mark.parametrize("alpha", [0.05, pytest.param(0.001, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("competitors", "bounds"),
     [

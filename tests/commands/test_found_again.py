@@ -7,6 +7,7 @@ other; so every setting that the evidence depends on is tried, each alone.
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,9 @@ import numpy as np
 import pytest
 from commandline import query, rsuq
 from samples import Sample, blob_arrays, write_blobs, write_npz
+
+from rsuq_cli.jobs.ood import evaluation
+from rsuq_cli.ood.certainty import resample_weights
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -151,6 +155,12 @@ def test_another_attack_is_another_audit(sample: Sample, place: Place, changed: 
 OOD: dict[str, object] = {"--sigma": 0.25, "--n0": 20, "--n": 60, "--seed": 0, "--limit": 6, "--ood": "noise:smooth"}
 
 
+@pytest.fixture
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which run it is does not depend on how well its intervals are known."""
+    monkeypatch.setattr(evaluation, "resample_weights", partial(resample_weights, resamples=40))
+
+
 def compare(sample: Sample, *changed: Any) -> int:
     """Returns the run that a comparison is, with some settings changed."""
     settings = OOD | dict(zip(changed[::2], changed[1::2], strict=True))
@@ -173,6 +183,7 @@ def compare(sample: Sample, *changed: Any) -> int:
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("_few_resamples")
 def test_another_comparison_is_another_run(
     sample: Sample, place: Place, changed: Any, column: str, stored: Any
 ) -> None:

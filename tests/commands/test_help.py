@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from commandline import finished, refused, rsuq, start
+from commandline import built, finished, refused, rsuq, start
 
 from rsuq_cli import __version__
 from rsuq_cli.app import app
@@ -23,7 +22,7 @@ HEAVY = ("torch", "torchvision", "sklearn", "scipy", "numpy", "pandas", "sqlmode
 
 def command_named(words: list[str]) -> Any:
     """Returns the command that a line begins with, None where there is none."""
-    command: Any = typer.main.get_command(app)
+    command: Any = built(app)
     for word in words:
         if not hasattr(command, "commands") or word.startswith("-"):
             break

@@ -49,6 +49,7 @@ def published(place: Place, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     return network
 
 
+@pytest.mark.slow
 def test_trained_on_a_folder_certified_and_audited(place: Place) -> None:
     data = write_folder(place.work / "pets", "cat", "dog")
     trained = rsuq("train", "--model", MODEL, "--dataset", data, "--epochs", 1, "--batch-size", 16)

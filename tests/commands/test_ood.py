@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from scipy.special import ndtr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import rsuq_cli as rsuq_api
+from rsuq_cli.jobs.ood import evaluation
+from rsuq_cli.ood.certainty import resample_weights
 from rsuq_cli.sampling.clean import clean_pass
 from rsuq_cli.uncertainty.predictor import PLAIN
 
@@ -26,6 +29,14 @@ if TYPE_CHECKING:
     from conftest import Place
 
 SETS = ("--ood", "noise:uniform", "--ood", "constant")
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of these tests is about how well the intervals are known."""
+    monkeypatch.setattr(evaluation, "resample_weights", partial(resample_weights, resamples=40))
+
+
 QUICK = ("--n0", 20, "--n", 60)
 
 

@@ -53,7 +53,7 @@ def test_evidence_does_not_depend_on_the_batch_size(place: Place, blobs: Sample,
     stored = []
     for batch_size in (64, 700):
         database = place.work / f"{batch_size}.db"
-        certify(blobs, *flags, "--batch-size", batch_size, "--db", database)
+        certify(blobs, *flags, "--batch-size", batch_size, "--db", database, n=2000)
         stored.append(evidence(database))
     assert stored[0] == stored[1]
 
@@ -112,7 +112,7 @@ def test_two_workers_find_what_one_does(place: Place, blobs: Sample) -> None:
     assert evidence(place.work / "two.db") == evidence(place.database)
 
 
-@pytest.mark.parametrize("hit", [40, 80])
+@pytest.mark.parametrize("hit", [40, pytest.param(80, marks=pytest.mark.slow)])
 def test_an_interrupted_run_goes_on_with_the_same_evidence(
     place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch, hit: int
 ) -> None:

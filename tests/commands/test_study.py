@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from commandline import query, refused, rsuq, snapshot, start, stop_when
+from commandline import Result, query, refused, rsuq, snapshot, start, stop_when
+from conftest import Place, isolated
 from scipy.stats import norm
-
-if TYPE_CHECKING:
-    from conftest import Place
 
 PLAN = """
 name = "small"
@@ -32,6 +32,39 @@ def plan(place: Place, text: str = PLAN) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Studied:
+    """A plan, the database of its study that ran to the end, and what that printed."""
+
+    text: str
+    database: Path
+    printed: Result
+
+    def begin(self, place: Place) -> Result:
+        """Makes the finished study that of the place, and returns what it printed."""
+        plan(place, self.text)
+        shutil.copy(self.database, place.database)
+        return self.printed
+
+
+def _studied(text: str, folder: Path) -> Studied:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        place = isolated(monkeypatch, folder)
+        printed = rsuq("study", plan(place, text))
+    assert printed.exit_code == 0, printed.stderr
+    return Studied(text, place.database, printed)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Studied:
+    return _studied(PLAN, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def small_with_ood(tmp_path_factory: pytest.TempPathFactory) -> Studied:
+    return _studied(PLAN + OOD, tmp_path_factory.mktemp("ood"))
+
+
 def cells(place: Place) -> list[Any]:
     return query(
         place.database,
@@ -40,9 +73,8 @@ def cells(place: Place) -> list[Any]:
     )
 
 
-def test_it_trains_certifies_and_compares_every_cell(place: Place) -> None:
-    result = rsuq("study", plan(place, PLAN + OOD))
-    assert result.exit_code == 0, result.stderr
+def test_it_trains_certifies_and_compares_every_cell(place: Place, small_with_ood: Studied) -> None:
+    result = small_with_ood.begin(place)
     assert cells(place) == [
         (kind, network, "gaussian", 0.25, 0, network) for network in ("mlp", "cnn") for kind in ("certify", "ood")
     ]
@@ -52,8 +84,8 @@ def test_it_trains_certifies_and_compares_every_cell(place: Place) -> None:
     assert again.stdout == result.stdout
 
 
-def test_it_is_shown_as_a_page_and_a_picture(place: Place) -> None:
-    rsuq("study", plan(place))
+def test_it_is_shown_as_a_page_and_a_picture(place: Place, small: Studied) -> None:
+    small.begin(place)
     shown = rsuq("report", "--study", "small", "--html", "a.html", "--plot", "a.svg")
     assert shown.exit_code == 0, shown.stderr
     assert shown.stdout == rsuq("report", "--study", "small").stdout
@@ -69,8 +101,8 @@ def test_it_is_shown_as_a_page_and_a_picture(place: Place) -> None:
     assert "Masses: what the average radius does not show" in (place.work / "b.html").read_text()
 
 
-def test_again_it_samples_nothing_and_says_the_same(place: Place) -> None:
-    first = rsuq("study", plan(place))
+def test_again_it_samples_nothing_and_says_the_same(place: Place, small: Studied) -> None:
+    first = small.begin(place)
     before = query(place.database, "SELECT run_id, input_index, counts FROM evidence ORDER BY 1, 2")
     again = rsuq("study", plan(place))
     assert again.stdout == first.stdout
@@ -78,8 +110,8 @@ def test_again_it_samples_nothing_and_says_the_same(place: Place) -> None:
     assert query(place.database, "SELECT run_id, input_index, counts FROM evidence ORDER BY 1, 2") == before
 
 
-def test_the_same_runs_are_found_by_the_commands(place: Place) -> None:
-    rsuq("study", plan(place))
+def test_the_same_runs_are_found_by_the_commands(place: Place, small: Studied) -> None:
+    small.begin(place)
     train = rsuq("train", "--model", "mlp", "--epochs", "1")
     assert "trained already: checkpoint 1" in train.stderr
     flags = ("--uncertainty", "entropy", "--coverage", "0.9", "--coverage", "0.8", "--n0", 20, "--n", 100, "--limit", 6)
@@ -110,15 +142,15 @@ def test_a_network_that_the_failed_one_would_have_begun_is_skipped_too(place: Pl
     assert '"checkpoint": 1' in kept
 
 
-def test_a_plan_that_shrinks_leaves_the_other_runs_outside(place: Place) -> None:
-    rsuq("study", plan(place))
+def test_a_plan_that_shrinks_leaves_the_other_runs_outside(place: Place, small: Studied) -> None:
+    small.begin(place)
     result = rsuq("study", plan(place, PLAN.replace('["mlp", "cnn"]', '"mlp"')))
     assert "1 runs are no longer part of the plan" in result.stderr
     assert [row[1] for row in cells(place)] == ["mlp"]
     assert query(place.database, "SELECT COUNT(*) FROM run") == [(2,)]
 
 
-def test_a_dry_run_says_what_is_finished_and_what_the_rest_costs(place: Place) -> None:
+def test_a_dry_run_says_what_is_finished_and_what_the_rest_costs(place: Place, small_with_ood: Studied) -> None:
     path = plan(place, PLAN + OOD)
     before = snapshot(place.work)
     first = rsuq("study", path, "--dry-run", "--format", "json").json
@@ -133,7 +165,7 @@ def test_a_dry_run_says_what_is_finished_and_what_the_rest_costs(place: Place) -
     # All of n = 100 votes for one class: alpha^(1/n) is the lower bound of its mass.
     ceiling = 0.25 * norm.ppf(0.001 ** (1 / 100))
     assert [step["ceiling"] for step in first if step["job"] == "certify"] == [pytest.approx(ceiling)] * 2
-    rsuq("study", path)
+    small_with_ood.begin(place)
     left = rsuq("study", path, "--dry-run", "--format", "json").json
     assert [(step["finished"], step["samples"], step["seconds"]) for step in left] == [
         (total, 0, 0.0) for _ in range(2) for total in (1, 6, 12)
@@ -148,18 +180,18 @@ def test_a_plan_to_begin_with_is_written_once(place: Place) -> None:
     assert "0 of 100 inputs" in table
 
 
-def test_what_cannot_be_asked_is_one_line(place: Place) -> None:
+def test_what_cannot_be_asked_is_one_line(place: Place, small: Studied) -> None:
     assert "no plan is named" in refused(rsuq("study"))
     assert "cannot read nowhere.toml" in refused(rsuq("study", "nowhere.toml"))
     assert "both a plan and --init" in refused(rsuq("study", "a.toml", "--init", "b.toml"))
     assert "did you mean certify?" in refused(rsuq("study", plan(place, PLAN + "certfy = 1\n")))
     assert not place.database.exists()
-    rsuq("study", plan(place))
+    small.begin(place)
     assert "did you mean small?" in refused(rsuq("report", "--study", "smal"))
 
 
-def test_machines_get_every_source_with_its_intervals(place: Place) -> None:
-    rsuq("study", plan(place, PLAN + OOD))
+def test_machines_get_every_source_with_its_intervals(place: Place, small_with_ood: Studied) -> None:
+    small_with_ood.begin(place)
     records = rsuq("report", "--study", "small", "--format", "json").json
     assert len(records) == 2 * 2 * 2
     assert {record["predictor"] for record in records} == {"one pass"}

@@ -93,8 +93,14 @@ def test_killed_it_goes_on_to_the_same_evidence(place: Place, blobs: Sample) -> 
     assert figures(completed) == figures(expected)
 
 
-@pytest.mark.parametrize("decide", ["single", "mean"])
-@pytest.mark.parametrize("rule", ["majority", "plurality", "filtered"])
+@pytest.mark.parametrize(
+    ("rule", "decide"),
+    [
+        ("majority", "single"), ("plurality", "mean"), ("filtered", "single"),
+        *(pytest.param(*both, marks=pytest.mark.slow)
+          for both in (("majority", "mean"), ("plurality", "single"), ("filtered", "mean"))),
+    ],
+)  # fmt: skip
 def test_it_is_audited_predicted_and_compared_as_it_was_certified(
     place: Place, blobs: Sample, decide: str, rule: str
 ) -> None:

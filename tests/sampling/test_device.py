@@ -134,8 +134,8 @@ for within, using in ((sampling, ("tf32",)), (training, ("tf32", "bf16"))):
     "line",
     [
         "b.fp32_precision = 'tf32'",
-        "b.cuda.matmul.fp32_precision = 'tf32'",
-        "b.cudnn.conv.fp32_precision = 'ieee'",
+        pytest.param("b.cuda.matmul.fp32_precision = 'tf32'", marks=pytest.mark.slow),
+        pytest.param("b.cudnn.conv.fp32_precision = 'ieee'", marks=pytest.mark.slow),
         "torch.set_float32_matmul_precision('high')",
     ],
 )
