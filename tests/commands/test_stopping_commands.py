@@ -117,12 +117,12 @@ def test_an_interrupted_run_goes_on_with_the_same_evidence(
     place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch, hit: int
 ) -> None:
     flags = ("--batch-size", 64, "--tolerance", 0.3)
-    whole = certify(blobs, *flags, "--db", place.work / "whole.db")
+    whole = certify(blobs, *flags, "--db", place.work / "whole.db", n=2000)
     monkeypatch.setenv("INTERRUPT_AT", str(79 + hit))
-    assert rsuq("certify", *blobs.flags, "--n", N, *flags).exit_code == 130
+    assert rsuq("certify", *blobs.flags, "--n", 2000, *flags).exit_code == 130
     monkeypatch.delenv("INTERRUPT_AT")
     assert len(draws(place)) < 12
-    again = certify(blobs, *flags)
+    again = certify(blobs, *flags, n=2000)
     assert evidence(place.database) == evidence(place.work / "whole.db")
     assert [record["acr_ncl"] for record in again] == [record["acr_ncl"] for record in whole]
     assert query(place.database, "SELECT id, status FROM run") == [(1, "complete")]

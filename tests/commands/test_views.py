@@ -124,7 +124,7 @@ def test_it_is_audited_predicted_and_compared_as_it_was_certified(
 def test_an_audit_that_ignored_the_views_would_find_no_ball_of_theirs(place: Place, blobs: Sample) -> None:
     """Balls half as large again are broken: the attack climbs the views' own measure."""
     rsuq("certify", *blobs.flags, "--n", 2000, *TWO, "--coverage", 0.7)
-    rsuq("audit", 1, "--inputs", 12, "--steps", 10, "--radius-scale", 2.5, "--scoring", 1)
+    rsuq("audit", 1, "--inputs", 4, "--steps", 8, "--attack", "pgd", "--radius-scale", 2.5, "--scoring", 1)
     broken = dict(query(place.database, "SELECT guarantee, SUM(broken) FROM audit_ball GROUP BY guarantee"))
     assert broken["cc"] > 0
 
