@@ -128,6 +128,7 @@ def make():
 
 
 @pytest.mark.usefixtures("tiny")
+@pytest.mark.slow
 def test_it_is_certified_audited_and_another_step_is_another_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     (place.work / "bright.py").write_text(BRIGHT)
     random, labels = np.random.default_rng(0), np.arange(24) % 2

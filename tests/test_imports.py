@@ -113,4 +113,4 @@ def test_a_whole_room_can_be_imported_without(room: str, never: tuple[str, ...])
 
 
 def test_what_is_watched_for_would_be_seen() -> None:
-    assert imported_with("rsuq_cli.sampling.engine", names=("torch", "torchvision")) == ["torch"]
+    assert imported_with("rsuq_cli.results.tables", names=("torch", "sqlalchemy")) == ["sqlalchemy"]

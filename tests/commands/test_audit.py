@@ -84,7 +84,12 @@ def test_a_half_space_is_broken_at_1_1_times_its_radius_and_not_at_its_radius(pl
 
 # So little noise that rejection wins the vote, too, shows a search without gradients little of the classes.
 @pytest.mark.parametrize(
-    ("rule", "sigma", "attack"), [("majority", 0.25, "pgd"), ("majority", 0.25, "random"), ("plurality", 0.05, "pgd")]
+    ("rule", "sigma", "attack"),
+    [
+        ("majority", 0.25, "pgd"),
+        ("plurality", 0.05, "pgd"),
+        pytest.param("majority", 0.25, "random", marks=pytest.mark.slow),
+    ],
 )
 def test_that_a_decision_stays_uncertain_is_attacked_too(place: Place, rule: str, sigma: float, attack: str) -> None:
     sample = write_half_space(place.work, (0.02, -0.05))

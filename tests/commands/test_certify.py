@@ -270,7 +270,10 @@ def forward_passes() -> int:
 
 
 # A few forward passes check the network, 79 calibrate, one is timed, and 75 certify, six and a bit an input.
-@pytest.mark.parametrize(("before_the_end", "least", "most"), [(140, 0, 0), (90, 0, 0), (40, 2, 7), (3, 9, 11)])
+@pytest.mark.parametrize(
+    ("before_the_end", "least", "most"),
+    [(140, 0, 0), pytest.param(90, 0, 0, marks=pytest.mark.slow), (40, 2, 7), (3, 9, 11)],
+)
 def test_an_interrupted_run_goes_on_with_the_same_evidence(
     place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch, before_the_end: int, least: int, most: int
 ) -> None:

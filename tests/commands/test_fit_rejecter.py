@@ -15,6 +15,7 @@ from samples import BLOBS_MODEL, Sample, blob_arrays, write_npz
 
 from rsuq_cli.certificates.evidence import decode
 from rsuq_cli.jobs.rejecter import run
+from rsuq_cli.training.rejecter import fit
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -25,8 +26,10 @@ MEASURES = ("--uncertainty", "rejecter", "--uncertainty", "margin")
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fit takes as long as it has draws, and none of these tests is about how good it is."""
+    """A fit takes as long as it has draws and prices, and none of these tests is about how good it is."""
     monkeypatch.setattr(run, "SAMPLES", 2000)
+    monkeypatch.setattr(fit, "PRICES", (0.0, 1.0))
+    monkeypatch.setattr(fit, "TOLLS", (1.0,))
 
 
 @pytest.fixture
@@ -88,8 +91,12 @@ def test_the_classifier_is_what_it_was_and_the_threshold_is_of_other_images(plac
 
 
 @pytest.mark.parametrize(
-    "asked", [(), ("--views", 2), ("--views", 2, "--decide", "mean"), ("--mc-dropout", 0.3, "--passes", 2)]
-)
+    "asked",
+    [
+        (), pytest.param(("--views", 2), marks=pytest.mark.slow), ("--views", 2, "--decide", "mean"),
+        ("--mc-dropout", 0.3, "--passes", 2),
+    ],
+)  # fmt: skip
 def test_it_is_audited_predicted_and_compared_as_it_was_certified(
     place: Place, many: Sample, asked: tuple[object, ...]
 ) -> None:

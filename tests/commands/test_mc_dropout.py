@@ -54,7 +54,7 @@ def test_their_mean_decides_and_seed_rate_and_passes_are_part_of_the_run(place: 
     assert evidence(place.database, 1) != evidence(place.database, 4)
 
 
-@pytest.mark.parametrize("decide", ["single", "mean"])
+@pytest.mark.parametrize("decide", [pytest.param("single", marks=pytest.mark.slow), "mean"])
 def test_it_is_audited_predicted_and_compared_as_it_was_certified(place: Place, blobs: Sample, decide: str) -> None:
     rsuq("certify", *blobs.flags, *N, *MASKS, "--decide", decide)
     audit = rsuq("audit", 1, "--inputs", 4, "--steps", 3, "--format", "json")

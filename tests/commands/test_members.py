@@ -108,7 +108,7 @@ def test_views_and_members_multiply(place: Place, blobs: Sample, three: str) -> 
     assert "mean of 3 networks × 2 views" in result.stdout
 
 
-@pytest.mark.parametrize("decide", ["single", "mean"])
+@pytest.mark.parametrize("decide", [pytest.param("single", marks=pytest.mark.slow), "mean"])
 def test_it_is_audited_predicted_and_compared_as_it_was_certified(
     place: Place, blobs: Sample, three: str, decide: str
 ) -> None:

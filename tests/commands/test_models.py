@@ -117,6 +117,7 @@ except ImportError:
 """
 
 
+@pytest.mark.slow
 def test_an_exported_model_answers_alike_where_there_is_no_rsuq(one: Place) -> None:
     assert rsuq("models", "export", 1, "--output", "out").exit_code == 0
     network = open_model("mlp", shape=(1, 8, 8), num_classes=10, weights=file_of(one)).module

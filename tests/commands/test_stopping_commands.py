@@ -12,7 +12,7 @@ from samples import HalfSpace, Sample, write_half_space
 if TYPE_CHECKING:
     from conftest import Place
 
-N = 5000
+N = 3000
 
 
 def certify(sample: Sample, *flags: object, n: int = N) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def test_another_rule_is_another_run(place: Place, blobs: Sample) -> None:
         (("--at-radius", "0.1", "--tolerance", "0.1"), "both --at-radius and --tolerance are given"),
         (("--guarantee", "cc"), "--guarantee is given, and nothing to stop for"),
         (("--at-radius", "0.1", "--guarantee", "acc"), "unknown guarantee 'acc'"),
-        (("--at-radius", "2"), "nothing reaches --at-radius 2: 5,000 samples certify 0.7"),
+        (("--at-radius", "2"), "nothing reaches --at-radius 2: 3,000 samples certify 0.7"),
         (("--at-radius", "0.1", "--n", "10"), "10 samples at alpha 0.001 cannot certify anything"),
     ],
 )

@@ -139,7 +139,10 @@ def test_nothing_to_draw_is_refused(results: Database) -> None:
         drawn(subject(results, runs=[3]), "tradeoff", "ood")
 
 
-@pytest.mark.parametrize(("suffix", "head"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+@pytest.mark.parametrize(
+    ("suffix", "head"),
+    [(".png", b"\x89PNG"), (".svg", b"<?xml"), pytest.param(".pdf", b"%PDF", marks=pytest.mark.slow)],
+)
 def test_files_are_of_the_kind_that_the_name_says_and_the_same_each_time(
     results: Database, tmp_path: Path, suffix: str, head: bytes
 ) -> None:

@@ -133,7 +133,7 @@ for within, using in ((sampling, ("tf32",)), (training, ("tf32", "bf16"))):
 @pytest.mark.parametrize(
     "line",
     [
-        "b.fp32_precision = 'tf32'",
+        pytest.param("b.fp32_precision = 'tf32'", marks=pytest.mark.slow),
         pytest.param("b.cuda.matmul.fp32_precision = 'tf32'", marks=pytest.mark.slow),
         pytest.param("b.cudnn.conv.fp32_precision = 'ieee'", marks=pytest.mark.slow),
         "torch.set_float32_matmul_precision('high')",

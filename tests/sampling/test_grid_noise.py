@@ -64,7 +64,7 @@ def exact(value: int, sigma: float) -> Decimal:
     return upper_tail(low) - upper_tail(high)
 
 
-@pytest.mark.parametrize("sigma", [0.001, 0.02, 0.25, 0.5])
+@pytest.mark.parametrize("sigma", [0.001, 0.02, 0.25, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_the_distribution_is_within_its_stated_distance_of_the_rounded_gaussian(sigma: float) -> None:
     distribution = rounded_gaussian(sigma)
     with localcontext(Context(prec=80)):

@@ -87,7 +87,7 @@ def test_what_is_expected_is_what_fresh_images_show() -> None:
 def priced_draws(seed: int = 0) -> Draws:
     """Returns draws where rejecting by the first feature is cheap, and by the second gains more and costs more."""
     random = np.random.default_rng(seed)
-    images, size = 160, 40
+    images, size = 100, 40
     easy = np.repeat(np.arange(images) % 2 == 0, size)
     features = random.normal(0, 1, (images * size, 2))
     chance = np.where(easy, norm.cdf(2 * features[:, 0] - 4), norm.cdf(0.7 * features[:, 1] - 0.7))
