@@ -18,8 +18,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,12 +119,23 @@ def _root_of(name: str, file: Path) -> Path:
     return file.parents[min(inside, len(file.parents) - 1)]
 
 
+class _Uncached(SourceFileLoader):
+    """Runs what the file holds now.
+
+    Python takes compiled code for that of a file of the same size and second: another network than the one on record.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Returns the code of the source, and writes none beside it."""
+        return compile(self.get_data(self.path), self.path, "exec", dont_inherit=True)
+
+
 def _import_file(path: Path, spec: str) -> ModuleType:
     """Returns the module made by running `path`, registered under a name of its own so that classes can be found."""
     if not path.is_file():
         raise BadInput(f"{spec}: there is no file {path}", FORM)
     name = f"{_OF_FILE}{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
-    module_spec = importlib.util.spec_from_file_location(name, path)
+    module_spec = importlib.util.spec_from_file_location(name, path, loader=_Uncached(name, str(path)))
     assert module_spec is not None
     assert module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)

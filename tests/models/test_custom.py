@@ -1,6 +1,7 @@
 """The user's own factories: what is passed, and one line for everything that goes wrong."""
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,19 @@ def test_a_recorded_file_is_found_from_another_folder(file: Path, monkeypatch: p
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(BadInput):
         load_factory(spec, shape=(3, 4, 5), num_classes=7, file=package / "gone.py")
+
+
+def test_a_file_of_the_same_size_and_second_is_not_taken_for_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    source, found = tmp_path / "net.py", []
+    for bias in ("True ", "False"):
+        source.write_text(
+            f"from torch import nn\ndef make(): return nn.Sequential(nn.Flatten(), nn.Linear(4, 2, {bias}))\n"
+        )
+        os.utime(source, (1_700_000_000, 1_700_000_000))
+        network = load_factory(f"{source}:make", shape=(1, 2, 2), num_classes=2).module
+        found.append(len(list(network.parameters())))
+    assert found == [2, 1]
+    assert not list(tmp_path.glob("__pycache__/*"))
