@@ -95,6 +95,9 @@ def train(
     dry_run: options.DryRun = False,
     device: options.OneDevice = "auto",
     precision: options.Precision = "fp32",
+    compile: Annotated[
+        bool, options.training("--compile", help="Use torch.compile, whose other rounding makes it another network.")
+    ] = False,
     data_dir: options.DataDir = None,
     checkpoint_dir: Annotated[
         Path | None,
@@ -145,7 +148,7 @@ def train(
         checkpoint_dir,
         fresh,
         labels=Labels(name, tuple(tag or ())),
-        machine=Machine(device, precision),
+        machine=Machine(device, precision, compile=compile),
         classifier=for_,
         frozen_body=frozen_body,
     )

@@ -7,20 +7,18 @@ certificate is about the function that ran, so `Preparation` is stored with ever
 from __future__ import annotations
 
 import copy
-import logging
 import math
-import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from rsuq_cli.sampling.agreement import differing, made_up_inputs
 from rsuq_cli.sampling.casting import cast_once
+from rsuq_cli.sampling.compiler import constant
 from rsuq_cli.sampling.device import Precision, inference, is_out_of_memory
 from rsuq_cli.uncertainty.predictor import PLAIN, Predictor
 from rsuq_cli.uncertainty.rejecter import Rejecter
@@ -76,7 +74,7 @@ class Forward:
         self._module = module if turned is None else turned
         if precision == "bf16" and device.type == "cuda":
             self._module = cast_once(self._module, trial.inputs.to(device).contiguous(memory_format=self._format))
-        self._compiled = _compile(self._module, device) if compiled else None
+        self._compiled = constant(self._module, device) if compiled else None
         self.preparation = Preparation(folded is not None, turned is not None, compiled)
 
     @property
@@ -193,18 +191,3 @@ class _Trial:
             given = self.inputs.to(place, copy=True).contiguous(memory_format=layout)
             logits: torch.Tensor = module(given)
         return logits.to("cpu", copy=True)  # which a module may write its next answers into
-
-
-def _compile(module: nn.Module, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Returns the module behind torch's compiler, whose results are kept between runs in the user's cache folder."""
-    import platformdirs
-
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(platformdirs.user_cache_dir("rsuq")) / "compiled"))
-    import torch._inductor.config as inductor
-
-    # It warns of a missing CUDA on every machine without a GPU.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-
-    # Weights are constants here: freezing lets the compiler lay them out for the CPU's kernels beforehand.
-    inductor.freezing = device.type == "cpu"
-    return torch.compile(module, dynamic=False)

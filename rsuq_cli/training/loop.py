@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from rsuq_cli.datasets.dataset import Dataset, Split, pixels
 from rsuq_cli.errors import BadInput
 from rsuq_cli.fingerprint import Fingerprint
+from rsuq_cli.sampling.compiler import compiled
 from rsuq_cli.sampling.device import is_out_of_memory, tf32
 from rsuq_cli.training.augment import augment
 from rsuq_cli.training.evaluation import accuracy, epoch_seed, evaluation_of, soft_acr
@@ -45,7 +46,8 @@ class TrainResult:
     """A finished run. Accuracies are in [0, 1], on the calibration split, without and with one draw of noise.
 
     `seconds` counts all epochs, also those of interrupted calls before; `resumed_after` is the number of epochs that
-    those had finished. `restarted` says why a resume file was there and not used, "" otherwise.
+    those had finished. `restarted` says why a resume file was there and not used, "" otherwise, and `uncompiled` why
+    the compiler that was asked for was left out.
     """
 
     epochs_done: int
@@ -55,6 +57,7 @@ class TrainResult:
     history: tuple[EpochRecord, ...]
     resumed_after: int = 0
     restarted: str = ""
+    uncompiled: str = ""
 
 
 def train(
@@ -122,6 +125,9 @@ class _Trainer:
         self.memory: dict[str, torch.Tensor] = {IMAGES: torch.tensor(len(split))}
         # Batches of equal size rather than a small last one, whose batch statistics would be poor.
         self.steps = max(1, len(split) // settings.batch_size)
+        # The same weights; what is measured and kept is the network itself.
+        self.asked: nn.Module = compiled(self.model) if settings.compiled else self.model
+        self.uncompiled = ""
         self.optimizer = torch.optim.SGD(
             [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=settings.learning_rate,
@@ -173,6 +179,7 @@ class _Trainer:
             history=tuple(history),
             resumed_after=resumed_after,
             restarted=restarted,
+            uncompiled=self.uncompiled,
         )
 
     def _resume(self, path: Path | None) -> tuple[list[EpochRecord], str]:
@@ -232,18 +239,31 @@ class _Trainer:
         images = augment(self.images[rows], crop=self.crop, flip=self.flip, generator=generator)
         self.optimizer.zero_grad(set_to_none=True)
         autocast = self.settings.autocast and self.device.type == "cuda"
+        batch = Batch(pixels(images), self.labels[rows], self.settings.sigma, generator, progress, rows, self.memory)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=autocast):
-            loss = self.objective(
-                self.model,
-                Batch(
-                    pixels(images), self.labels[rows], self.settings.sigma, generator, progress, rows, self.memory
-                ),
-            )  # fmt: skip
+            loss = self._loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
         return loss.detach()
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        """Returns the loss of a batch, without the compiler from the first time on that it fails."""
+        if self.asked is self.model:
+            return self.objective(self.model, batch)
+        drawn = batch.generator.get_state()
+        try:
+            return self.objective(self.asked, batch)
+        except BadInput:
+            raise
+        except Exception as error:  # whatever the compiler's tool chain raises; the plain module is there
+            if is_out_of_memory(error):
+                raise
+            self.uncompiled = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            self.asked = self.model.train()
+            batch.generator.set_state(drawn)
+            return self.objective(self.model, batch)
 
 
 # A module may have names of its own for its state, which only its own two methods know.

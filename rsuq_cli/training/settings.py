@@ -29,7 +29,7 @@ RISING_SHARE = {"one-cycle": 0.3, "cosine": 0.02}
 
 
 # Settings that trainings from before there were any do not record: what they are where they are not in use.
-LATER: Mapping[str, Value] = {"init": "", "ema": 0.0, "classifier": "", "frozen_body": False}
+LATER: Mapping[str, Value] = {"init": "", "ema": 0.0, "classifier": "", "frozen_body": False, "compiled": False}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TrainSettings:
     `parameters` are those of the objective, all of them once it is made. `init` is the sha256 of the weights that it
     begins with, "" where they are drawn. `ema` is the decay of averaged weights, 0 where they are not averaged.
     `classifier` is the sha256 of the weights behind a denoiser that is trained, `frozen_body` trains the last layer
-    alone.
+    alone. `compiled` asks for torch's compiler, which rounds otherwise, so that it makes another network.
     Raises BadInput for a value out of its range or an unknown name.
     """
 
@@ -61,6 +61,7 @@ class TrainSettings:
     ema: float = 0.0
     classifier: str = ""
     frozen_body: bool = False
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         ranges = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,3 +161,22 @@ def test_averaged_weights_that_hardly_move_are_said(place: Place) -> None:
     )
     for flags in (("--ema", "0.844"), ()):
         assert "forgets them" not in train("--epochs", 2, *flags).stderr
+
+
+def test_a_compiled_training_is_kept_as_one_of_its_own_and_a_compiler_that_fails_is_said(
+    place: Place, blobs: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(model: object) -> object:
+        def fails(images: object) -> object:
+            raise RuntimeError("there is no compiler")
+
+        return fails
+
+    monkeypatch.setattr("rsuq_cli.training.loop.compiled", refused)
+    plain = rsuq("train", *blobs.flags, "--epochs", 1)
+    found = rsuq("train", *blobs.flags, "--epochs", 1, "--compile")
+    assert (plain.exit_code, found.exit_code) == (0, 0), found.stderr
+    assert "torch.compile failed, trained without it (RuntimeError: there is no compiler)" in found.stderr
+    configurations = [json.loads(one) for (one,) in query(place.database, "SELECT configuration FROM checkpoint")]
+    assert [one.get("compiled", False) for one in configurations] == [False, True]
+    assert "trained already" in rsuq("train", *blobs.flags, "--epochs", 1, "--compile").stderr

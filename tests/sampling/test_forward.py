@@ -114,7 +114,7 @@ def test_a_compiler_that_fails_is_left_out_and_said(monkeypatch: pytest.MonkeyPa
 
         return run
 
-    monkeypatch.setattr("rsuq_cli.sampling.forward._compile", broken)
+    monkeypatch.setattr("rsuq_cli.sampling.forward.constant", broken)
     model = build("mlp", shape=(1, 8, 8), num_classes=10).eval()
     forward = forward_of(model, (1, 8, 8), compiled=True)
     images = torch.rand(32, 1, 8, 8)
@@ -127,7 +127,7 @@ def test_a_full_memory_is_no_failure_of_the_compiler(monkeypatch: pytest.MonkeyP
     def full(x: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("rsuq_cli.sampling.forward._compile", lambda module, device: full)
+    monkeypatch.setattr("rsuq_cli.sampling.forward.constant", lambda module, device: full)
     forward = forward_of(build("mlp", shape=(1, 8, 8), num_classes=10), (1, 8, 8), compiled=True)
     with pytest.raises(torch.OutOfMemoryError):
         forward(torch.rand(32, 1, 8, 8))

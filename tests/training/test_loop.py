@@ -389,3 +389,66 @@ def test_the_soft_radius_is_that_of_all_classes_where_images_stand_by_class() ->
     # It always names the first class: right for a tenth of the images, with the most that it can promise.
     found = soft_acr(nn.Sequential(nn.Flatten(), last), split, sigma=0.5, seed=0, device=CPU)
     assert found == pytest.approx(0.1 * 0.5 * 3.0902, rel=1e-3)
+
+
+class Refused(nn.Module):
+    """What a compiler made that cannot run here: it draws noise, changes modes, and fails."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("no C++ compiler\nis installed")
+
+
+def test_where_the_compiler_fails_training_goes_on_as_without_it(
+    stripes: Stripes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsuq_cli.training.loop.compiled", Refused)
+    plain, other = network(), network()
+    for objective in ("gaussian", "smoothadv"):
+        settings = replace(SETTINGS, epochs=1, objective=objective)
+        expected = train(plain, stripes(), settings, device=CPU)
+        found = train(other, stripes(), replace(settings, compiled=True), device=CPU)
+        assert same(plain, other)
+        assert without_seconds(found) == without_seconds(expected)
+        assert (expected.uncompiled, found.uncompiled) == ("", "RuntimeError: no C++ compiler is installed")
+
+
+def test_a_compiled_training_is_another_one_and_keeps_the_weights_of_the_network(
+    stripes: Stripes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def compiled(model: nn.Module) -> nn.Module:
+        asked.append(model)
+        return nn.Sequential(model)  # the same computation, as another module with the same parameters
+
+    monkeypatch.setattr("rsuq_cli.training.loop.compiled", compiled)
+    plain, other, file = network(), network(), tmp_path / "resume"
+    expected = train(plain, stripes(), SETTINGS, device=CPU, resume_file=file)
+    found = train(other, stripes(), replace(SETTINGS, compiled=True), device=CPU, resume_file=file)
+    assert asked == [other]
+    assert found.resumed_after == 0
+    assert "other settings" in found.restarted
+    assert same(plain, other)
+    assert without_seconds(found) == without_seconds(expected)
+    assert set(other.state_dict()) == set(network().state_dict())
+
+
+@pytest.mark.slow
+def test_torchs_compiler_trains_the_network_that_is_trained_without_it_but_for_rounding(stripes: Stripes) -> None:
+    def drawn() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2))
+
+    plain, other, again = drawn(), drawn(), drawn()
+    settings = replace(SETTINGS, epochs=2)
+    train(plain, stripes(), settings, device=CPU)
+    result = train(other, stripes(), replace(settings, compiled=True), device=CPU)
+    train(again, stripes(), replace(settings, compiled=True), device=CPU)
+    assert not result.uncompiled
+    assert same(other, again)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(other.state_dict()[name], value, rtol=1e-3, atol=1e-4)

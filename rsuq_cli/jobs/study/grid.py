@@ -192,7 +192,8 @@ def _training(
         parameters=objective.set,
         seed=place.seed,
         checkpoint_dir=around.checkpoint_dir,
-        machine=around.machine._replace(device=around.machine.device.split(",")[0], batch_size=None, workers=1),
+        # How a study samples is no part of its networks.
+        machine=Machine(around.machine.device.split(",")[0], around.machine.precision),
     )
 
 

@@ -137,6 +137,7 @@ def _settings(request: TrainRequest, dataset: Dataset, precision: Precision, ini
         init=init,
         ema=request.ema,
         frozen_body=request.frozen_body,
+        compiled=bool(request.machine.compile),
     )
 
 

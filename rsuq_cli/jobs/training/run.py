@@ -152,6 +152,8 @@ def _train(ready: Prepared, watcher: Watcher) -> TrainResult:
         watcher.end()
     if result.restarted:
         watcher.say(f"started anew: {result.restarted}")
+    if result.uncompiled:
+        watcher.say(f"warning: torch.compile failed, trained without it ({result.uncompiled})")
     if result.resumed_after:
         watcher.say(f"resumed after epoch {result.resumed_after}")
     return result
