@@ -53,8 +53,8 @@ FLOOR_PLAN = {
         "certificates.evidence uncertainty datasets.dataset errors", "numpy torch mpmath", inside="platformdirs"
     ),
     "training": Room(
-        "certificates.bounds datasets.dataset models.checkpoints models.denoiser models.statistics sampling.device "
-        "uncertainty errors fingerprint",
+        "certificates.bounds datasets.dataset models.checkpoints models.denoiser models.statistics sampling.compiler "
+        "sampling.device uncertainty errors fingerprint",
         "numpy scipy torch",
         inside="sklearn",
     ),

@@ -80,7 +80,7 @@ def test_the_clean_pass_goes_on_and_asks_everybody_once() -> None:
 def test_compiling_is_tried_with_smaller_batches_and_full_memory_is_no_failure_to_compile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(forward, "_compile", lambda module, device: module)
+    monkeypatch.setattr(forward, "constant", lambda module, device: module)
     engine = Engine(
         Full(64), shape=SHAPE, num_classes=3, sigma=0.5, seed=0, device=CPU, batch_size=256, compiled=True
     )  # fmt: skip
