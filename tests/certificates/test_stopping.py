@@ -92,7 +92,11 @@ def test_a_radius_that_is_not_there_is_certified_on_at_most_alpha_of_the_paths(g
     "rule", ["majority", *(pytest.param(one, marks=pytest.mark.slow) for one in ("standard", "plurality", "filtered"))]
 )
 @pytest.mark.parametrize(
-    "stopping", [Stopping(N, tolerance=0.1), Stopping(N, at_radius=0.4)], ids=["tolerance", "radius"]
+    "stopping",
+    [
+        pytest.param(Stopping(N, tolerance=0.1), id="tolerance"),
+        pytest.param(Stopping(N, at_radius=0.4), id="radius", marks=pytest.mark.slow),
+    ],
 )
 def test_no_radius_at_the_moment_of_stopping_exceeds_the_true_one_too_often(stopping: Stopping, rule: str) -> None:
     alpha, world = 0.05, World((0.72, 0.1, 0.02), (0.06, 0.05, 0.05))
@@ -110,7 +114,7 @@ def test_no_radius_at_the_moment_of_stopping_exceeds_the_true_one_too_often(stop
 
 
 @pytest.mark.parametrize(
-    "mass", [0.5, 0.9999, *(pytest.param(mass, marks=pytest.mark.slow) for mass in (0.6, 0.9, 0.99))]
+    "mass", [0.5, 0.9, *(pytest.param(mass, marks=pytest.mark.slow) for mass in (0.6, 0.99, 0.9999))]
 )
 def test_the_masses_between_are_as_safe_for_a_tolerance(mass: float) -> None:
     alpha = 0.05

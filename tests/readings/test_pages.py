@@ -77,7 +77,7 @@ def of_few_classes(rng: np.random.Generator, at: int) -> Histogram:
     return Histogram(counts[0], counts[1], Unanswered(at % 3, 1 + at % 2))
 
 
-@pytest.mark.parametrize("cells", [1, 300, 10**6])
+@pytest.mark.parametrize("cells", [1, pytest.param(300, marks=pytest.mark.slow), 10**6])
 @pytest.mark.parametrize("competitors", COMPETITORS)
 def test_classes_that_nobody_names_change_nothing(
     monkeypatch: pytest.MonkeyPatch, cells: int, competitors: Competitors

@@ -29,7 +29,7 @@ SIGMA = 0.5
 N0, N = 17, 133
 BATCH_SIZES = (1, 37, 64, 100, 500, 1000)
 LARGE_BATCH = 4096
-DIGITS, CIFAR, THUMBNAILS = (1, 8, 8), (3, 32, 32), (3, 16, 16)
+DIGITS, CIFAR, THUMBNAILS = (1, 8, 8), (3, 32, 32), (3, 8, 8)
 Shape = tuple[int, int, int]
 Edges = dict[str, MeasureEdges]
 
