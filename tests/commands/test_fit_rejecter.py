@@ -144,13 +144,17 @@ def test_workers_and_a_killed_run_come_to_the_same_evidence(place: Place, many: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["rejecter", "ensemble"])
+@pytest.mark.parametrize("kind", ["rejecter", "temperature", "ensemble"])
 def test_two_hundred_balls_are_attacked_and_none_breaks(place: Place, kind: str) -> None:
     rsuq("train", "--model", "mlp", "--epochs", 2, "--ensemble", 2)
     flags: tuple[object, ...] = ("--model", "mlp", "--limit", 120, "--n", 1000)
     if kind == "rejecter":
         assert rsuq("fit-rejecter", "--model", "mlp", "--checkpoint", 1).exit_code == 0
         flags += ("--checkpoint", 1, "--rejecter", 3, "--uncertainty", "rejecter")
+    elif kind == "temperature":
+        both = ("--members", "1,2")
+        assert rsuq("fit-rejecter", "--model", "mlp", *both, "--kind", "temperature").exit_code == 0
+        flags += (*both, "--rejecter", 3, "--uncertainty", "rejecter")
     else:
         flags += ("--members", "1,2", "--uncertainty", "own_margin")
     result = rsuq("certify", *flags)
@@ -160,6 +164,43 @@ def test_two_hundred_balls_are_attacked_and_none_breaks(place: Place, kind: str)
     ((balls, broken),) = query(place.database, "SELECT COUNT(*), SUM(broken) FROM audit_ball")
     assert balls >= 200
     assert broken == 0
+
+
+SHRUNK = """
+from torch import nn
+
+
+class Shrunk(nn.Module):
+    def forward(self, x):
+        return 0.2 + 0.7 * (x - 0.2)
+
+
+def make():
+    return Shrunk()
+"""
+
+
+def test_behind_a_denoiser_it_is_fitted_to_what_is_said_there_and_opened_again(place: Place, many: Sample) -> None:
+    (place.work / "front.py").write_text(SHRUNK)
+    behind = ("--denoiser", f"{place.work / 'front.py'}:make")
+    plain, rows = fitted(many), fitted(many, *behind)
+    assert [row[0]["rejecter_id"] for row in (plain, rows)] == [1, 2]
+    command = ("certify", *many.flags, *N, "--uncertainty", "rejecter")
+    assert "the rejecter was fitted for" in refused(rsuq(*command, *behind, "--rejecter", 1))
+    assert "the rejecter was fitted for" in refused(rsuq(*command, "--rejecter", 2))
+    assert rsuq(*command, *behind, "--rejecter", 2).exit_code == 0
+    predictor = configuration(place, 1)["predictor"]
+    assert {"denoiser", "rejecter"} <= set(predictor)
+    audit = rsuq("audit", 1, "--inputs", 3, "--steps", 3, "--format", "json")
+    assert audit.exit_code == 0, audit.stderr
+    assert query(place.database, "SELECT COUNT(*) > 0, SUM(broken) FROM audit_ball") == [(1, 0)]
+    image = place.work / "image.npy"
+    np.save(image, blob_arrays(train=400)["x_test"][0])
+    ((class_index, ncl),) = query(
+        place.database, "SELECT class_index, radius_ncl FROM certified_sample WHERE scoring_id = 1 AND input_index = 0"
+    )
+    (answer,) = rsuq("predict", image, "--run", 1, "--format", "json").json
+    assert (answer["class"], answer["radius_ncl"]) == (class_index, ncl)
 
 
 def test_temperatures_are_fitted_for_every_pass_and_certified(place: Place, many: Sample) -> None:
