@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,8 @@ def isolated(monkeypatch: pytest.MonkeyPatch, root: Path) -> Place:
     folders = {"HOME": home, "XDG_DATA_HOME": home / "data", "XDG_CONFIG_HOME": home / "config"}
     for name, value in {**fixed, **folders, "XDG_CACHE_HOME": home / "cache", "RSUQ_DB": work / "rsuq.db"}.items():
         monkeypatch.setenv(name, str(value))
+    # A test changes a file within a second of its import, which Python's compiled code does not notice.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.chdir(work)
     return Place(root, work, work / "rsuq.db")
 

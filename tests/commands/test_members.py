@@ -259,7 +259,6 @@ def imported(place: Place, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
     """Writes what the member imports, and lets it be imported anew."""
     (place.work / "member.py").write_text(MEMBER.format(folder=str(place.work)))
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def write(text: str) -> None:
         (place.work / "imported.py").write_text(text)
