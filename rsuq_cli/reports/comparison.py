@@ -38,8 +38,8 @@ LEGEND = (
 _DRAWS = ("draws_mean", "draws_median", "draws_at_max")
 INTERVALS = "[…]: 95 % Wilson interval of a share over the inputs"
 EXPLICIT = (
-    "explicit: without rejection, competitors bounded class by class as NCL has them; beside it a gain is the "
-    "measure's alone, beside standard part of a class-wise gain is the bound's"
+    "explicit: without rejection, competitors bounded class by class as NCL has them, lest the bound's merit be taken "
+    "for the measure's; what the majority rule alone gains is there at coverage 1"
 )
 NO_REJECTION = "without rejection (rule standard) there is no CC and NCL beside standard: -"
 
