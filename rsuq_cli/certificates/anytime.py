@@ -111,11 +111,13 @@ def _lower_at(count: npt.ArrayLike, total: npt.NDArray[Any], alpha: float, last:
     """Returns the lower bound at these looks; half of alpha is kept for the `last` one, where there is one."""
     if last is None:
         return anytime_lower(count, total, alpha)
-    found, at_last = anytime_lower(count, total, alpha / 2.0), total == last
-    if not at_last.any():
-        return found
-    fixed = clopper_pearson_lower(np.where(at_last, count, 0), np.where(at_last, total, last), alpha / 2.0)
-    return np.where(at_last, np.maximum(found, fixed), found)
+    counts, totals = np.broadcast_arrays(np.asarray(count), total)
+    at_last = totals == last
+    found = np.empty(totals.shape)
+    # No bound of one level is above Clopper and Pearson's at a number of samples that is fixed.
+    found[at_last] = clopper_pearson_lower(counts[at_last], last, alpha / 2.0)
+    found[~at_last] = anytime_lower(counts[~at_last], totals[~at_last], alpha / 2.0)
+    return found
 
 
 @dataclass(frozen=True)
