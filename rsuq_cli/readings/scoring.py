@@ -17,7 +17,7 @@ from rsuq_cli.certificates.certificate import DECISIONS, Certificates, certify
 from rsuq_cli.certificates.evidence import Counts, Histogram, MeasureEdges, stacked
 from rsuq_cli.certificates.method import Method
 from rsuq_cli.certificates.stopping import Stopping
-from rsuq_cli.readings.pages import LabelledEvidence, pages
+from rsuq_cli.readings.pages import LabelledEvidence, Plan, certificates, pages_for
 from rsuq_cli.results.database import Database
 from rsuq_cli.results.rows import SampleRow
 from rsuq_cli.results.writer import evidence_without_samples, store_samples
@@ -71,8 +71,11 @@ class Decider:
 
 def score_stored(db: Database, run_id: int, scored: Scored, edges: Mapping[str, MeasureEdges]) -> None:
     """Makes and stores the certificates of one scoring for all stored evidence that has none of it yet."""
-    for page in pages(evidence_without_samples(db, run_id, scored.scoring_id), {scored.measure}):
-        store_samples(db, sample_rows(page.evidence, [scored], edges))
+    bins = edges[scored.measure]
+    plan = Plan(scored.measure, bins, np.array([bins.position(scored.threshold)]), scored.method)
+    for page in pages_for(evidence_without_samples(db, run_id, scored.scoring_id), [plan]):
+        for _, found in certificates(page, [plan]):
+            store_samples(db, _rows(page.evidence, scored, found[:, 0]))
 
 
 def stored_certificates(columns: Mapping[str, npt.NDArray[Any]]) -> Certificates:
